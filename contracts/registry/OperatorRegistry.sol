@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+
+import { ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
+import { Omni } from "../libraries/Omni.sol";
+
+/// @title The operators of a SidecarRegistry: who acts for each, and how it passes on
+/// @notice Registration, freeze state and the 48-hour transfer.
+abstract contract OperatorRegistry is ISidecarRegistry, EIP712 {
+    /// @dev Two words; the first is all that an access decision reads.
+    struct Operator {
+        /// @dev Zero for an unknown operator.
+        address master;
+        bool frozen;
+        /// @dev Raised by a transfer, which ends every MASTER-tier device.
+        uint40 generation;
+        /// @dev Length of the operator's list of devices.
+        uint48 deviceCount;
+        /// @dev Announced successor, zero when there is none.
+        address newMaster;
+        /// @dev Unix seconds from which the successor may accept.
+        uint48 acceptableAt;
+        /// @dev What the next freeze order must sign.
+        uint48 freezeNonce;
+    }
+
+    uint256 private constant TRANSFER_DELAY = 48 hours;
+
+    /// @dev operator omni → operator
+    mapping(bytes32 operatorOmni => Operator) internal _operators;
+
+    /// @dev account → the operator that it is or once was master of; never cleared, so one account has one operator ever
+    mapping(address account => bytes32 operatorOmni) private _omniOf;
+
+    constructor() EIP712("AgentKeys", "2") {}
+
+    /// @inheritdoc ISidecarRegistry
+    function registerOperator() external returns (bytes32 operatorOmni) {
+        _requireUnused(msg.sender);
+        operatorOmni = Omni.ofOperator(msg.sender);
+        // Only this account computes to this omni and it registers once, so the slot is empty.
+        _omniOf[msg.sender] = operatorOmni;
+        _operators[operatorOmni].master = msg.sender;
+        emit OperatorRegistered(operatorOmni, msg.sender);
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function unfreeze() external {
+        bytes32 operatorOmni = _requireMaster();
+        Operator storage operator = _operators[operatorOmni];
+        if (!operator.frozen) revert OperatorNotFrozen(operatorOmni);
+        operator.frozen = false;
+        emit OperatorUnfrozen(operatorOmni, ++operator.freezeNonce);
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function transferOperator(address newMaster) external {
+        bytes32 operatorOmni = _requireMaster();
+        if (newMaster == address(0)) revert InvalidNewMaster(newMaster);
+        _requireUnused(newMaster);
+        uint256 acceptableAt = block.timestamp + TRANSFER_DELAY;
+        Operator storage operator = _operators[operatorOmni];
+        operator.newMaster = newMaster;
+        operator.acceptableAt = uint48(acceptableAt);
+        emit TransferAnnounced(operatorOmni, msg.sender, newMaster, acceptableAt);
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function acceptOperator(bytes32 operatorOmni) external {
+        Operator storage operator = _operators[operatorOmni];
+        (address newMaster, uint256 acceptableAt) = (operator.newMaster, operator.acceptableAt);
+        if (newMaster == address(0)) revert NoTransferAnnounced(operatorOmni);
+        if (newMaster != msg.sender) revert NotNewMaster(msg.sender, newMaster);
+        if (block.timestamp < acceptableAt) revert TransferTooEarly(block.timestamp, acceptableAt);
+        _requireUnused(msg.sender);
+        address oldMaster = operator.master;
+        _omniOf[msg.sender] = operatorOmni;
+        operator.master = msg.sender;
+        (operator.newMaster, operator.acceptableAt) = (address(0), 0);
+        emit OperatorTransferred(operatorOmni, oldMaster, msg.sender, ++operator.generation);
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function cancelTransfer() external {
+        bytes32 operatorOmni = _requireMaster();
+        Operator storage operator = _operators[operatorOmni];
+        address newMaster = operator.newMaster;
+        if (newMaster == address(0)) revert NoTransferAnnounced(operatorOmni);
+        (operator.newMaster, operator.acceptableAt) = (address(0), 0);
+        emit TransferCancelled(operatorOmni, msg.sender, newMaster);
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function masterOf(bytes32 operatorOmni) external view returns (address) {
+        return _operators[operatorOmni].master;
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function omniOf(address account) external view returns (bytes32 operatorOmni) {
+        return _currentOmniOf(account);
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function isFrozen(bytes32 operatorOmni) external view returns (bool) {
+        return _operators[operatorOmni].frozen;
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function freezeNonce(bytes32 operatorOmni) external view returns (uint64) {
+        return _operators[operatorOmni].freezeNonce;
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function domainSeparator() external view returns (bytes32) {
+        return _domainSeparatorV4();
+    }
+
+    /// @inheritdoc ISidecarRegistry
+    function computeOperatorOmni(address account) external pure returns (bytes32) {
+        return Omni.ofOperator(account);
+    }
+
+    /// @dev The operator that the caller is master of now.
+    function _requireMaster() internal view returns (bytes32 operatorOmni) {
+        operatorOmni = _currentOmniOf(msg.sender);
+        if (operatorOmni == 0) revert NotMaster(msg.sender);
+    }
+
+    /// @dev Zero when the account is no master, or no longer.
+    function _currentOmniOf(address account) internal view returns (bytes32 operatorOmni) {
+        operatorOmni = _omniOf[account];
+        if (_operators[operatorOmni].master != account) operatorOmni = 0;
+    }
+
+    function _requireUnused(address account) private view {
+        bytes32 operatorOmni = _omniOf[account];
+        if (operatorOmni != 0) revert AccountAlreadyUsed(account, operatorOmni);
+    }
+}
