@@ -21,9 +21,10 @@ struct AccessFacts {
     uint8 binding;
     /// @dev `binding` is 1 and the device's own actor is the operator: no grant is asked for.
     bool isOperatorSelf;
-    /// @dev Bitmap STORE 1 | FETCH 2 | TEARDOWN 4 | CLASSIFY 8 of the grant of this generation; 0 when there is none.
+    /// @dev Bitmap STORE 1 | FETCH 2 | TEARDOWN 4 | CLASSIFY 8 of the grant of this generation; 0 when there is none, or
+    /// no binding.
     uint8 grantOps;
-    /// @dev Unix seconds; the grant covers times strictly before it; 0 when there is none.
+    /// @dev Unix seconds; the grant covers times strictly before it; 0 when there is none, or no binding.
     uint64 grantValidUntil;
     /// @dev K3EpochCounter.currentEpoch(), from 1.
     uint64 k3Epoch;

@@ -25,24 +25,6 @@ struct Device {
     bytes32 attestationHash;
 }
 
-/// @notice What ScopeRegistry needs for one access decision. Zeros refuse.
-struct DeviceFacts {
-    /// @dev The hash was registered at some time.
-    bool registered;
-    /// @dev Not revoked one by one, and its generation is the current one.
-    bool notRevoked;
-    /// @dev The operator that the device itself belongs to is not frozen.
-    bool operatorNotFrozen;
-    /// @dev Bitmap CAP_MINT 1 | RECOVERY 2 | SCOPE_MGMT 4; 0 for an unknown hash.
-    uint8 roles;
-    /// @dev 0 none, 1 self, 2 parent, see {ISidecarRegistry-deviceFacts}.
-    uint8 binding;
-    /// @dev `binding` is 1 and the device's own actor is the operator.
-    bool isOperatorSelf;
-    /// @dev Generation of the agent that was asked for, 0 when it is unknown.
-    uint64 actorGeneration;
-}
-
 /// @notice What ScopeRegistry needs before it writes a grant. Zeros refuse.
 struct GranteeFacts {
     /// @dev The operator whose master is the account asked for; zero when there is none.
@@ -389,12 +371,18 @@ interface ISidecarRegistry {
     /// @notice What an access decision needs about a device and the operator and actor it is asked for.
     /// @dev Never reverts; unknown ids give zeros. Binding 1 (self): the device's operator and actor are those asked for.
     /// Binding 2 (parent): an active MASTER-tier device, the operator asked for is the device's own, owns the agent, and the
-    /// agent is live. Cost does not depend on how many devices or agents there are.
+    /// agent is live. Cost does not depend on how many devices or agents there are. Values on the stack, because a struct
+    /// would cost a tenth of the whole decision.
+    /// @return active Registered, not revoked one by one, and of the current generation: {isActive}.
+    /// @return operatorNotFrozen The operator that the device itself belongs to is not frozen.
+    /// @return roles Bitmap CAP_MINT 1 | RECOVERY 2 | SCOPE_MGMT 4; 0 exactly for an unknown hash.
+    /// @return binding 0 none, 1 self, 2 parent.
+    /// @return actorGeneration Current generation of the actor asked for; 0 without a binding.
     function deviceFacts(
         bytes32 deviceKeyHash,
         bytes32 operatorOmni,
         bytes32 actorOmni
-    ) external view returns (DeviceFacts memory);
+    ) external view returns (bool active, bool operatorNotFrozen, uint8 roles, uint8 binding, uint64 actorGeneration);
 
     /// @notice What a grant by `account` to an agent needs. Never reverts; unknown ids give zeros.
     function granteeFacts(address account, bytes32 actorOmni) external view returns (GranteeFacts memory);

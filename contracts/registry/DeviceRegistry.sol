@@ -10,18 +10,24 @@ import { OperatorRegistry } from "./OperatorRegistry.sol";
 /// @title The agents and device keys of a SidecarRegistry
 /// @notice Registration, rotation and revocation, and what is known about each device.
 abstract contract DeviceRegistry is OperatorRegistry {
-    /// @dev Three words; the two after them are written only when they are not zero. The key itself is in the operator's
-    /// list, at `position`.
-    struct DeviceRecord {
-        /// @dev Zero for an unknown hash.
-        bytes32 operatorOmni;
-        bytes32 actorOmni;
+    /// @dev One word, read whole.
+    struct DeviceState {
         uint8 roles;
         uint8 tier;
         uint40 registeredAt;
         uint40 revokedAt;
         uint40 generation;
+        /// @dev Where the key stands in the operator's list.
         uint48 position;
+    }
+
+    /// @dev Three words, two for MASTER tier; the two after them are written only when they are not zero.
+    struct DeviceRecord {
+        /// @dev Zero for an unknown hash.
+        bytes32 operatorOmni;
+        DeviceState state;
+        /// @dev Zero for MASTER tier, whose actor is the operator.
+        bytes32 agentOmni;
         bytes32 k11CredId;
         bytes32 attestationHash;
     }
@@ -133,14 +139,15 @@ abstract contract DeviceRegistry is OperatorRegistry {
         bytes calldata popSig
     ) external returns (bytes32 deviceKeyHash) {
         (bytes32 operatorOmni, DeviceRecord storage old) = _requireOwnDevice(oldDeviceKeyHash);
-        if (!_isActive(old)) revert DeviceNotActive(oldDeviceKeyHash);
+        DeviceState memory state = old.state;
+        if (!_isActive(old, state)) revert DeviceNotActive(oldDeviceKeyHash);
         Binding memory binding = Binding({
             operatorOmni: operatorOmni,
-            actorOmni: old.actorOmni,
+            actorOmni: _actorOf(old, state),
             key: newKey,
-            roles: old.roles,
-            tier: old.tier,
-            generation: old.generation,
+            roles: state.roles,
+            tier: state.tier,
+            generation: state.generation,
             k11CredId: old.k11CredId,
             attestationHash: 0
         });
@@ -152,7 +159,7 @@ abstract contract DeviceRegistry is OperatorRegistry {
     /// @inheritdoc ISidecarRegistry
     function revokeDevice(bytes32 deviceKeyHash) external {
         (, DeviceRecord storage device) = _requireOwnDevice(deviceKeyHash);
-        if (device.revokedAt != 0) revert DeviceNotActive(deviceKeyHash);
+        if (device.state.revokedAt != 0) revert DeviceNotActive(deviceKeyHash);
         _end(deviceKeyHash, device);
     }
 
@@ -169,16 +176,17 @@ abstract contract DeviceRegistry is OperatorRegistry {
     /// @inheritdoc ISidecarRegistry
     function getDevice(bytes32 deviceKeyHash) external view returns (Device memory) {
         DeviceRecord storage device = _devices[deviceKeyHash];
+        DeviceState memory state = device.state;
         return
             Device({
                 operatorOmni: device.operatorOmni,
-                actorOmni: device.actorOmni,
+                actorOmni: _actorOf(device, state),
                 key: _keyOf(device),
-                roles: device.roles,
-                tier: device.tier,
-                registeredAt: device.registeredAt,
-                revokedAt: device.revokedAt,
-                generation: device.generation,
+                roles: state.roles,
+                tier: state.tier,
+                registeredAt: state.registeredAt,
+                revokedAt: state.revokedAt,
+                generation: state.generation,
                 k11CredId: device.k11CredId,
                 attestationHash: device.attestationHash
             });
@@ -186,7 +194,8 @@ abstract contract DeviceRegistry is OperatorRegistry {
 
     /// @inheritdoc ISidecarRegistry
     function isActive(bytes32 deviceKeyHash) external view returns (bool) {
-        return _isActive(_devices[deviceKeyHash]);
+        DeviceRecord storage device = _devices[deviceKeyHash];
+        return _isActive(device, device.state);
     }
 
     /// @inheritdoc ISidecarRegistry
@@ -242,17 +251,20 @@ abstract contract DeviceRegistry is OperatorRegistry {
     }
 
     /// @dev Registered, not revoked one by one, and of the current generation.
-    function _isActive(DeviceRecord storage device) internal view returns (bool) {
-        uint8 tier = device.tier;
-        if (tier == 0 || device.revokedAt != 0) return false;
-        uint40 current =
-            tier == MASTER ? _operators[device.operatorOmni].generation : _actors[device.actorOmni].generation;
-        return device.generation == current;
+    function _isActive(DeviceRecord storage device, DeviceState memory state) internal view returns (bool) {
+        if (state.tier == 0 || state.revokedAt != 0) return false;
+        if (state.tier == MASTER) return state.generation == _operators[device.operatorOmni].generation;
+        return state.generation == _actors[device.agentOmni].generation;
+    }
+
+    /// @dev The actor that a device is its own: the operator for MASTER tier, zero for an unknown device.
+    function _actorOf(DeviceRecord storage device, DeviceState memory state) internal view returns (bytes32) {
+        return state.tier == MASTER ? device.operatorOmni : device.agentOmni;
     }
 
     /// @dev The key's address, zero for an unknown device: the zero omni has an empty list.
     function _keyOf(DeviceRecord storage device) internal view returns (address) {
-        return _keys[device.operatorOmni][device.position];
+        return _keys[device.operatorOmni][device.state.position];
     }
 
     function _isLiveAgent(Actor storage actor) internal view returns (bool) {
@@ -319,12 +331,15 @@ abstract contract DeviceRegistry is OperatorRegistry {
         operator.deviceCount = position + 1;
         _keys[operatorOmni][position] = binding.key;
         device.operatorOmni = operatorOmni;
-        device.actorOmni = binding.actorOmni;
-        device.roles = binding.roles;
-        device.tier = binding.tier;
-        device.registeredAt = uint40(block.timestamp);
-        device.generation = binding.generation;
-        device.position = position;
+        device.state = DeviceState({
+            roles: binding.roles,
+            tier: binding.tier,
+            registeredAt: uint40(block.timestamp),
+            revokedAt: 0,
+            generation: binding.generation,
+            position: position
+        });
+        if (binding.tier == AGENT) device.agentOmni = binding.actorOmni;
         if (binding.k11CredId != 0) device.k11CredId = binding.k11CredId;
         if (binding.attestationHash != 0) device.attestationHash = binding.attestationHash;
         emit DeviceRegistered(
@@ -341,7 +356,7 @@ abstract contract DeviceRegistry is OperatorRegistry {
     }
 
     function _end(bytes32 deviceKeyHash, DeviceRecord storage device) private {
-        device.revokedAt = uint40(block.timestamp);
-        emit DeviceRevoked(device.operatorOmni, device.actorOmni, deviceKeyHash);
+        device.state.revokedAt = uint40(block.timestamp);
+        emit DeviceRevoked(device.operatorOmni, _actorOf(device, device.state), deviceKeyHash);
     }
 }

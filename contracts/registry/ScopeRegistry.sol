@@ -3,7 +3,7 @@ pragma solidity 0.8.30;
 
 import { IK3EpochCounter } from "../interfaces/IK3EpochCounter.sol";
 import { AccessFacts, GrantInput, GrantView, IScopeRegistry } from "../interfaces/IScopeRegistry.sol";
-import { DeviceFacts, GranteeFacts, ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
+import { GranteeFacts, ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
 
 /// @title For what, and until when
 /// @notice The grants of every agent, and the one call that answers an access decision.
@@ -45,6 +45,7 @@ contract ScopeRegistry is IScopeRegistry {
     uint8 private constant CLASSES = 3;
     uint8 private constant ALL_OPS = 15;
     uint8 private constant CAP_MINT = 1;
+    uint8 private constant BINDING_SELF = 1;
     uint256 private constant NO_END = 2 ** 40 - 1;
     uint256 private constant FACTS_VERSION = 1;
 
@@ -144,20 +145,22 @@ contract ScopeRegistry is IScopeRegistry {
         uint8 dataClass,
         bytes32 serviceHash
     ) external view returns (AccessFacts memory facts) {
-        DeviceFacts memory device = _SIDECARS.deviceFacts(deviceKeyHash, operatorOmni, actorOmni);
-        facts.version = FACTS_VERSION;
-        facts.deviceRegistered = device.registered;
-        facts.deviceNotRevoked = device.notRevoked;
-        facts.operatorNotFrozen = device.operatorNotFrozen;
-        facts.deviceMayMint = device.roles & CAP_MINT != 0;
-        facts.binding = device.binding;
-        facts.isOperatorSelf = device.isOperatorSelf;
-        (facts.grantOps, facts.grantValidUntil) = _grantOf(
-            _books[operatorOmni][actorOmni],
-            device.actorGeneration,
-            dataClass,
-            serviceHash
+        (bool active, bool notFrozen, uint8 roles, uint8 binding, uint64 generation) = _SIDECARS.deviceFacts(
+            deviceKeyHash,
+            operatorOmni,
+            actorOmni
         );
+        facts.version = FACTS_VERSION;
+        facts.deviceRegistered = roles != 0;
+        facts.deviceNotRevoked = active;
+        facts.operatorNotFrozen = notFrozen;
+        facts.deviceMayMint = roles & CAP_MINT != 0;
+        if (binding != 0) {
+            facts.binding = binding;
+            facts.isOperatorSelf = binding == BINDING_SELF && actorOmni == operatorOmni;
+            Book storage book = _books[operatorOmni][actorOmni];
+            (facts.grantOps, facts.grantValidUntil) = _grantOf(book, generation, dataClass, serviceHash);
+        }
         facts.k3Epoch = _EPOCHS.currentEpoch();
         facts.blockTime = uint64(block.timestamp);
         facts.chainId = block.chainid;
@@ -227,10 +230,9 @@ contract ScopeRegistry is IScopeRegistry {
         uint8 dataClass,
         bytes32 serviceHash
     ) private view returns (uint8 ops, uint64 validUntil) {
-        Head memory head = book.head;
-        Grant memory grant = book.grants[_scopeKeyOf(dataClass, serviceHash)];
-        if (head.actorGeneration == generation && _isLive(grant, head))
-            (ops, validUntil) = (grant.ops, grant.validUntil);
+        Grant storage grant = book.grants[_scopeKeyOf(dataClass, serviceHash)];
+        // A grant that was never written has the end 0 and no operations, whatever its era.
+        if (book.head.actorGeneration == generation && book.head.era == grant.era) return (grant.ops, grant.validUntil);
     }
 
     /// @dev The grant at a position of the listing: all of class 1, then 2, then 3.

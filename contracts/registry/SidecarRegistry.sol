@@ -3,7 +3,7 @@ pragma solidity 0.8.30;
 
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-import { DeviceFacts, GranteeFacts, ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
+import { GranteeFacts, ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
 import { DeviceRegistry } from "./DeviceRegistry.sol";
 
 /// @title Who may mint, for whom
@@ -29,9 +29,10 @@ contract SidecarRegistry is DeviceRegistry {
         DeviceRecord storage device = _devices[deviceKeyHash];
         if (device.operatorOmni == 0) revert DeviceNotRegistered(deviceKeyHash);
         if (device.operatorOmni != operatorOmni) revert DeviceNotOfOperator(deviceKeyHash, operatorOmni);
-        if (device.tier != MASTER) revert DeviceNotMasterTier(deviceKeyHash);
-        if (!_isActive(device)) revert DeviceNotActive(deviceKeyHash);
-        if (device.roles & RECOVERY == 0) revert DeviceRoleMissing(deviceKeyHash, RECOVERY);
+        DeviceState memory state = device.state;
+        if (state.tier != MASTER) revert DeviceNotMasterTier(deviceKeyHash);
+        if (!_isActive(device, state)) revert DeviceNotActive(deviceKeyHash);
+        if (state.roles & RECOVERY == 0) revert DeviceRoleMissing(deviceKeyHash, RECOVERY);
 
         uint48 nonce = operator.freezeNonce;
         address recovered = ECDSA.recoverCalldata(freezeDigest(operatorOmni, deviceKeyHash, nonce, deadline), sig);
@@ -55,13 +56,12 @@ contract SidecarRegistry is DeviceRegistry {
         DeviceRecord storage device = _devices[deviceKeyHash];
         bytes32 owner = device.operatorOmni;
         if (owner == 0) revert DeviceNotRegistered(deviceKeyHash);
-        bool active = _isActive(device);
+        uint8 roles = device.state.roles;
+        (bool active, uint8 binding, ) = _standing(device, owner, operatorOmni, actorOmni);
         if (!active) revert DeviceNotActive(deviceKeyHash);
         if (_operators[owner].frozen) revert OperatorIsFrozen(owner);
-        if (device.roles & role != role) revert DeviceRoleMissing(deviceKeyHash, role);
-        if (_bindingOf(device, active, operatorOmni, actorOmni) == BINDING_NONE) {
-            revert DeviceBindingMismatch(deviceKeyHash, operatorOmni, actorOmni);
-        }
+        if (roles & role != role) revert DeviceRoleMissing(deviceKeyHash, role);
+        if (binding == BINDING_NONE) revert DeviceBindingMismatch(deviceKeyHash, operatorOmni, actorOmni);
     }
 
     /// @inheritdoc ISidecarRegistry
@@ -69,18 +69,13 @@ contract SidecarRegistry is DeviceRegistry {
         bytes32 deviceKeyHash,
         bytes32 operatorOmni,
         bytes32 actorOmni
-    ) external view returns (DeviceFacts memory facts) {
-        facts.actorGeneration = _actors[actorOmni].generation;
+    ) external view returns (bool active, bool operatorNotFrozen, uint8 roles, uint8 binding, uint64 actorGeneration) {
         DeviceRecord storage device = _devices[deviceKeyHash];
         bytes32 owner = device.operatorOmni;
-        if (owner == 0) return facts;
-        bool active = _isActive(device);
-        facts.registered = true;
-        facts.notRevoked = active;
-        facts.operatorNotFrozen = !_operators[owner].frozen;
-        facts.roles = device.roles;
-        facts.binding = _bindingOf(device, active, operatorOmni, actorOmni);
-        facts.isOperatorSelf = facts.binding == BINDING_SELF && actorOmni == operatorOmni;
+        if (owner == 0) return (false, false, 0, BINDING_NONE, 0);
+        operatorNotFrozen = !_operators[owner].frozen;
+        roles = device.state.roles;
+        (active, binding, actorGeneration) = _standing(device, owner, operatorOmni, actorOmni);
     }
 
     /// @inheritdoc ISidecarRegistry
@@ -105,17 +100,28 @@ contract SidecarRegistry is DeviceRegistry {
         return _hashTypedDataV4(keccak256(abi.encode(FREEZE_TYPEHASH, operatorOmni, deviceKeyHash, nonce, deadline)));
     }
 
-    /// @dev How a registered device stands to an operator and actor; `active` is {_isActive} of it.
-    function _bindingOf(
+    /// @dev Whether a device of `owner` is active, and how it stands to the operator and actor asked for.
+    function _standing(
         DeviceRecord storage device,
-        bool active,
+        bytes32 owner,
         bytes32 operatorOmni,
         bytes32 actorOmni
-    ) private view returns (uint8) {
-        if (device.operatorOmni != operatorOmni) return BINDING_NONE;
-        if (device.actorOmni == actorOmni) return BINDING_SELF;
-        if (!active || device.tier != MASTER) return BINDING_NONE;
-        Actor storage actor = _actors[actorOmni];
-        return actor.operatorOmni == operatorOmni && !actor.ended ? BINDING_PARENT : BINDING_NONE;
+    ) private view returns (bool active, uint8 binding, uint64 actorGeneration) {
+        active = device.state.revokedAt == 0;
+        uint40 generation = device.state.generation;
+        if (device.state.tier == AGENT) {
+            bytes32 agentOmni = device.agentOmni;
+            uint40 current = _actors[agentOmni].generation;
+            active = active && generation == current;
+            if (owner == operatorOmni && agentOmni == actorOmni) return (active, BINDING_SELF, current);
+        } else {
+            uint40 current = _operators[owner].generation;
+            active = active && generation == current;
+            if (owner != operatorOmni) return (active, BINDING_NONE, 0);
+            if (actorOmni == owner) return (active, BINDING_SELF, current);
+            Actor storage actor = _actors[actorOmni];
+            if (active && actor.operatorOmni == owner && !actor.ended)
+                return (active, BINDING_PARENT, actor.generation);
+        }
     }
 }

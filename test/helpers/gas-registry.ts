@@ -45,7 +45,7 @@ function grants(start: number, count: number) {
 }
 
 // A view sent as a transaction runs with every other account and slot cold, and its receipt is exact.
-export async function checkAccessGas(r: Registries, actor: string): Promise<readonly number[]> {
+async function checkAccessGas(r: Registries, actor: string): Promise<readonly number[]> {
   const master = testDevice("gas master");
   await registerMaster(r, master, { roles: CAP_MINT });
   await registerAgent(r, "agent-b", testDevice("gas 3"));
