@@ -1,0 +1,80 @@
+import { type ErrorDescription, Interface } from "ethers";
+
+import { IK3EpochCounter__factory, IScopeRegistry__factory, ISidecarRegistry__factory } from "../../typechain-types";
+import type { ProblemCode } from "../wire/problem";
+import { type Failure, failure } from "../wire/result";
+
+/** What a custom error of the registries means in the words of the protocol. Matched by name, never by message text. */
+const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; readonly detail: string }>> = {
+  NotMaster: { code: "caller_not_allowed", detail: "The account is not the master of this operator." },
+  AccountAlreadyUsed: { code: "caller_not_allowed", detail: "The account has, or once had, an operator." },
+  OperatorUnknown: { code: "caller_not_allowed", detail: "There is no such operator." },
+  OperatorIsFrozen: { code: "operator_frozen", detail: "The operator is frozen: unfreeze it first." },
+  OperatorNotFrozen: { code: "request_malformed", detail: "The operator is not frozen." },
+  DeadlinePassed: { code: "request_malformed", detail: "The device's signature is past its deadline." },
+  DeadlineTooFar: { code: "request_malformed", detail: "The deadline lies too far ahead." },
+  SignerMismatch: { code: "cap_pop_invalid", detail: "The device's signature is not for this registration." },
+  InvalidSignature: { code: "cap_pop_invalid", detail: "The device's signature is malformed." },
+  InvalidRoles: { code: "request_malformed", detail: "Those roles cannot be given." },
+  InvalidLabel: { code: "request_malformed", detail: "A label is 1 to 32 of a-z, 0-9 and -." },
+  DeviceAlreadyRegistered: {
+    code: "caller_not_allowed",
+    detail: "This device key was registered before, and serves once.",
+  },
+  DeviceNotRegistered: { code: "device_not_active", detail: "The device was never registered." },
+  DeviceNotActive: { code: "device_revoked", detail: "The device has been revoked." },
+  DeviceNotOfOperator: { code: "device_binding_mismatch", detail: "The device belongs to another operator." },
+  DeviceBindingMismatch: { code: "device_binding_mismatch", detail: "The device does not act for this actor." },
+  DeviceRoleMissing: { code: "device_role_missing", detail: "The device lacks the role." },
+  DeviceNotMasterTier: { code: "device_role_missing", detail: "Only a master device can do this." },
+  ActorNotOfOperator: { code: "device_binding_mismatch", detail: "The actor belongs to another operator." },
+  ActorNotLive: { code: "device_binding_mismatch", detail: "The actor has no live device." },
+  InvalidNewMaster: { code: "request_malformed", detail: "The operator cannot be transferred to that account." },
+  NoTransferAnnounced: { code: "request_malformed", detail: "No transfer of this operator was announced." },
+  NotNewMaster: { code: "caller_not_allowed", detail: "The transfer was announced for another account." },
+  TransferTooEarly: {
+    code: "caller_not_allowed",
+    detail: "A transfer can be accepted 48 hours after it was announced.",
+  },
+  InvalidDataClass: { code: "request_malformed", detail: "A class is 1 credentials, 2 memory or 3 config." },
+  InvalidOps: { code: "request_malformed", detail: "A grant needs at least one operation, and only known ones." },
+  InvalidValidUntil: { code: "request_malformed", detail: "A grant's end lies in the future and below 2^40." },
+  GrantUnknown: { code: "service_not_in_scope", detail: "There is no such grant." },
+  InvalidCommitment: { code: "request_malformed", detail: "An epoch's commitment is not zero." },
+  AdvancedTooSoon: { code: "caller_not_allowed", detail: "The epoch advances at most once an hour." },
+  OwnableUnauthorizedAccount: { code: "caller_not_allowed", detail: "Only governance advances the epoch." },
+};
+
+const OWNABLE = new Interface(["error OwnableUnauthorizedAccount(address account)"]);
+const CONTRACTS: readonly Interface[] = [
+  ISidecarRegistry__factory.createInterface(),
+  IScopeRegistry__factory.createInterface(),
+  IK3EpochCounter__factory.createInterface(),
+  OWNABLE,
+];
+
+/** Name and values of a custom error of ours, from the data of a revert; undefined for any other. */
+export function contractError(data: string): ErrorDescription | undefined {
+  for (const contract of CONTRACTS) {
+    const error = contract.parseError(data);
+    if (error !== null && error.selector !== ERROR_STRING && error.selector !== PANIC) return error;
+  }
+  return undefined;
+}
+
+const ERROR_STRING = "0x08c379a0";
+const PANIC = "0x4e487b71";
+
+/** The refusal behind the data of a revert; `internal_error` naming the error's selector where the table has none. */
+export function contractFailure(data: string): Failure {
+  const name = contractError(data)?.name;
+  const problem = name === undefined ? undefined : CONTRACT_PROBLEMS[name];
+  if (problem === undefined)
+    return failure("internal_error", `The contract reverted with ${name ?? data.slice(0, 10)}.`);
+  return failure(problem.code, problem.detail);
+}
+
+/** Every name in the table, for the test that compares it with the interfaces. */
+export function namesOfContractProblems(): readonly string[] {
+  return Object.keys(CONTRACT_PROBLEMS);
+}
