@@ -96,7 +96,7 @@ export function followHead(options: {
     const top = live.reduce((best, one) => (one.head.number > best.head.number ? one : best));
     if (top.head.number < floor) return { words: "every RPC is behind", isWorthWaiting: true };
     const serve = await Promise.all(
-      live.map(({ endpoint, head }) =>
+      live.map(async ({ endpoint, head }) =>
         head.number === top.head.number ? head.hash === top.head.hash : endpoint.has(top.head.hash),
       ),
     );

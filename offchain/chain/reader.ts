@@ -176,7 +176,7 @@ export function chainReader(options: ChainReaderOptions): ChainReader {
       if (!current.ok) return current;
       const currentEpoch = decodeEpoch(current.value);
       if (currentEpoch === undefined) return unavailable("currentEpoch answered with something that is no answer");
-      // a past epoch's commitment is at least an hour old (advanceEpoch's interval): no re-organisation reaches it
+      // written once, before the epoch that followed: only a re-organisation deeper than a whole epoch could change it
       if (epoch < currentEpoch && commitments.size < MAX_COMMITMENTS) commitments.set(epoch, commitment);
       return ok(commitment);
     },
@@ -201,7 +201,7 @@ export function chainReader(options: ChainReaderOptions): ChainReader {
       const agreed = await confirmedHead();
       if (!agreed.ok) return agreed;
       const failed = await startChecks({ chainId, contracts, view });
-      return failed === undefined ? ok(agreed.value.head) : failed;
+      return failed ?? ok(agreed.value.head);
     },
 
     head: () => followed.current()?.head,
