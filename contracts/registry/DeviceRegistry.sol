@@ -140,10 +140,10 @@ abstract contract DeviceRegistry is OperatorRegistry {
     ) external returns (bytes32 deviceKeyHash) {
         (bytes32 operatorOmni, DeviceRecord storage old) = _requireOwnDevice(oldDeviceKeyHash);
         DeviceState memory state = old.state;
-        if (!_isActive(old, state)) revert DeviceNotActive(oldDeviceKeyHash);
+        if (!_isActive(old)) revert DeviceNotActive(oldDeviceKeyHash);
         Binding memory binding = Binding({
             operatorOmni: operatorOmni,
-            actorOmni: _actorOf(old, state),
+            actorOmni: _actorOf(old),
             key: newKey,
             roles: state.roles,
             tier: state.tier,
@@ -180,7 +180,7 @@ abstract contract DeviceRegistry is OperatorRegistry {
         return
             Device({
                 operatorOmni: device.operatorOmni,
-                actorOmni: _actorOf(device, state),
+                actorOmni: _actorOf(device),
                 key: _keyOf(device),
                 roles: state.roles,
                 tier: state.tier,
@@ -194,8 +194,7 @@ abstract contract DeviceRegistry is OperatorRegistry {
 
     /// @inheritdoc ISidecarRegistry
     function isActive(bytes32 deviceKeyHash) external view returns (bool) {
-        DeviceRecord storage device = _devices[deviceKeyHash];
-        return _isActive(device, device.state);
+        return _isActive(_devices[deviceKeyHash]);
     }
 
     /// @inheritdoc ISidecarRegistry
@@ -251,15 +250,16 @@ abstract contract DeviceRegistry is OperatorRegistry {
     }
 
     /// @dev Registered, not revoked one by one, and of the current generation.
-    function _isActive(DeviceRecord storage device, DeviceState memory state) internal view returns (bool) {
+    function _isActive(DeviceRecord storage device) internal view returns (bool) {
+        DeviceState storage state = device.state;
         if (state.tier == 0 || state.revokedAt != 0) return false;
         if (state.tier == MASTER) return state.generation == _operators[device.operatorOmni].generation;
         return state.generation == _actors[device.agentOmni].generation;
     }
 
     /// @dev The actor that a device is its own: the operator for MASTER tier, zero for an unknown device.
-    function _actorOf(DeviceRecord storage device, DeviceState memory state) internal view returns (bytes32) {
-        return state.tier == MASTER ? device.operatorOmni : device.agentOmni;
+    function _actorOf(DeviceRecord storage device) private view returns (bytes32) {
+        return device.state.tier == MASTER ? device.operatorOmni : device.agentOmni;
     }
 
     /// @dev The key's address, zero for an unknown device: the zero omni has an empty list.
@@ -357,6 +357,6 @@ abstract contract DeviceRegistry is OperatorRegistry {
 
     function _end(bytes32 deviceKeyHash, DeviceRecord storage device) private {
         device.state.revokedAt = uint40(block.timestamp);
-        emit DeviceRevoked(device.operatorOmni, _actorOf(device, device.state), deviceKeyHash);
+        emit DeviceRevoked(device.operatorOmni, _actorOf(device), deviceKeyHash);
     }
 }

@@ -29,10 +29,9 @@ contract SidecarRegistry is DeviceRegistry {
         DeviceRecord storage device = _devices[deviceKeyHash];
         if (device.operatorOmni == 0) revert DeviceNotRegistered(deviceKeyHash);
         if (device.operatorOmni != operatorOmni) revert DeviceNotOfOperator(deviceKeyHash, operatorOmni);
-        DeviceState memory state = device.state;
-        if (state.tier != MASTER) revert DeviceNotMasterTier(deviceKeyHash);
-        if (!_isActive(device, state)) revert DeviceNotActive(deviceKeyHash);
-        if (state.roles & RECOVERY == 0) revert DeviceRoleMissing(deviceKeyHash, RECOVERY);
+        if (device.state.tier != MASTER) revert DeviceNotMasterTier(deviceKeyHash);
+        if (!_isActive(device)) revert DeviceNotActive(deviceKeyHash);
+        if (device.state.roles & RECOVERY == 0) revert DeviceRoleMissing(deviceKeyHash, RECOVERY);
 
         uint48 nonce = operator.freezeNonce;
         address recovered = ECDSA.recoverCalldata(freezeDigest(operatorOmni, deviceKeyHash, nonce, deadline), sig);
@@ -107,21 +106,15 @@ contract SidecarRegistry is DeviceRegistry {
         bytes32 operatorOmni,
         bytes32 actorOmni
     ) private view returns (bool active, uint8 binding, uint64 actorGeneration) {
-        active = device.state.revokedAt == 0;
-        uint40 generation = device.state.generation;
+        active = _isActive(device);
+        if (owner != operatorOmni) return (active, BINDING_NONE, 0);
         if (device.state.tier == AGENT) {
-            bytes32 agentOmni = device.agentOmni;
-            uint40 current = _actors[agentOmni].generation;
-            active = active && generation == current;
-            if (owner == operatorOmni && agentOmni == actorOmni) return (active, BINDING_SELF, current);
-        } else {
-            uint40 current = _operators[owner].generation;
-            active = active && generation == current;
-            if (owner != operatorOmni) return (active, BINDING_NONE, 0);
-            if (actorOmni == owner) return (active, BINDING_SELF, current);
-            Actor storage actor = _actors[actorOmni];
-            if (active && actor.operatorOmni == owner && !actor.ended)
-                return (active, BINDING_PARENT, actor.generation);
+            if (device.agentOmni == actorOmni) return (active, BINDING_SELF, _actors[actorOmni].generation);
+        } else if (actorOmni == owner) {
+            return (active, BINDING_SELF, _operators[owner].generation);
+        } else if (active) {
+            Actor storage agent = _actors[actorOmni];
+            if (agent.operatorOmni == owner && !agent.ended) return (active, BINDING_PARENT, agent.generation);
         }
     }
 }
