@@ -14,7 +14,6 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
   DeadlinePassed: { code: "request_malformed", detail: "The device's signature is past its deadline." },
   DeadlineTooFar: { code: "request_malformed", detail: "The deadline lies too far ahead." },
   SignerMismatch: { code: "cap_pop_invalid", detail: "The device's signature is not for this registration." },
-  InvalidSignature: { code: "cap_pop_invalid", detail: "The device's signature is malformed." },
   InvalidRoles: { code: "request_malformed", detail: "Those roles cannot be given." },
   InvalidLabel: { code: "request_malformed", detail: "A label is 1 to 32 of a-z, 0-9 and -." },
   DeviceAlreadyRegistered: {
@@ -42,6 +41,8 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
   GrantUnknown: { code: "service_not_in_scope", detail: "There is no such grant." },
   InvalidCommitment: { code: "request_malformed", detail: "An epoch's commitment is not zero." },
   AdvancedTooSoon: { code: "caller_not_allowed", detail: "The epoch advances at most once an hour." },
+  NotAContract: { code: "request_malformed", detail: "There is no contract at that address." },
+  OwnershipNotRenounceable: { code: "caller_not_allowed", detail: "Governance can be handed over, not given up." },
   OwnableUnauthorizedAccount: { code: "caller_not_allowed", detail: "Only governance advances the epoch." },
 };
 
@@ -56,14 +57,18 @@ const CONTRACTS: readonly Interface[] = [
 /** Name and values of a custom error of ours, from the data of a revert; undefined for any other. */
 export function contractError(data: string): ErrorDescription | undefined {
   for (const contract of CONTRACTS) {
-    const error = contract.parseError(data);
-    if (error !== null && error.selector !== ERROR_STRING && error.selector !== PANIC) return error;
+    if (contract.getError(data.slice(0, 10)) === null || BUILT_IN.has(data.slice(0, 10))) continue;
+    try {
+      return contract.parseError(data) ?? undefined;
+    } catch {
+      return undefined; // our selector before values that are not its own
+    }
   }
   return undefined;
 }
 
-const ERROR_STRING = "0x08c379a0";
-const PANIC = "0x4e487b71";
+// Error(string) and Panic(uint256)
+const BUILT_IN: ReadonlySet<string> = new Set(["0x08c379a0", "0x4e487b71"]);
 
 /** The refusal behind the data of a revert; `internal_error` naming the error's selector where the table has none. */
 export function contractFailure(data: string): Failure {

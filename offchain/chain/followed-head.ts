@@ -23,7 +23,7 @@ export interface FollowedHead {
 }
 
 /** How long a laggard is waited for, in milliseconds. */
-export const LAGGARD_MS = 1_500;
+const LAGGARD_MS = 1_500;
 const LAGGARD_STEP_MS = 100;
 
 type Attempt = { readonly agreed: AgreedHead } | { readonly words: string; readonly isWorthWaiting: boolean };

@@ -1,8 +1,7 @@
-import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Hex } from "../wire/bytes";
-import { type AgreedHead, LAGGARD_MS } from "./followed-head";
+import type { AgreedHead } from "./followed-head";
 import { type Endpoint, type Head, wordsFor } from "./head";
 import { RpcAnswerError } from "./rpc";
 
@@ -13,8 +12,10 @@ export interface BlockRead {
   readonly params: readonly unknown[];
 }
 
-const STEP_MS = 50;
-const REVERTED = 3;
+// together the time that a laggard is waited for; undefined: no further try
+const PAUSES_MS = [50, 100, 200, 400, 700, undefined];
+// reverted; no such method; over the provider's limit
+const FINAL_CODES: ReadonlySet<number> = new Set([3, -32601, -32005]);
 const DATA = /^0x([0-9a-f]{2})*$/;
 
 /**
@@ -44,30 +45,22 @@ export async function readAt(
 type Reply = { readonly answer: Hex } | { readonly words: string };
 
 /**
- * Behind a balancer, the node that answers may not have the block that another node announced; how it says so differs
- * by client, so the block is asked for instead of reading the message. Anything else that a node says stands.
+ * Behind a balancer, the node that answers may not have the block that another node announced, and how it says so
+ * differs by client: so the question is put again, a few times and ever more slowly, to whichever node comes next.
  */
 async function readOne(endpoint: Endpoint, head: Head, read: BlockRead): Promise<Reply> {
-  const until = performance.now() + LAGGARD_MS;
   const params = [...read.params, { blockHash: head.hash, requireCanonical: true }];
-  for (;;) {
+  for (const pause of PAUSES_MS) {
     try {
       const answer = await endpoint.rpc.call(read.method, params);
       if (typeof answer === "string" && DATA.test(answer)) return { answer: answer as Hex };
       return { words: `RPC ${endpoint.index} answered with something that is no data` };
     } catch (error) {
       const words = wordsFor(error, endpoint.index);
-      if (!(error instanceof RpcAnswerError) || error.rpcCode === REVERTED) return { words };
-      if (!(await appears(endpoint, head, until))) return { words };
+      const mayLackBlock = error instanceof RpcAnswerError && !FINAL_CODES.has(error.rpcCode);
+      if (!mayLackBlock || pause === undefined) return { words };
+      await sleep(pause);
     }
   }
-}
-
-/** Waits until the node has the block; false when time is up. A pause even then keeps a refusing node from being asked in a loop. */
-async function appears(endpoint: Endpoint, head: Head, until: number): Promise<boolean> {
-  while (performance.now() + STEP_MS < until) {
-    await sleep(STEP_MS);
-    if (await endpoint.has(head.hash)) return true;
-  }
-  return false;
+  throw new Error("the last pause is undefined");
 }

@@ -109,12 +109,12 @@ export async function startRpcProxy(target: string): Promise<RpcProxy> {
       const asked = JSON.parse(await text(request)) as Request;
       counts.set(asked.method, (counts.get(asked.method) ?? 0) + 1);
       requests += 1;
+      const status = faults.statuses.shift();
       if (faults.delayMs > 0) await sleep(faults.delayMs);
       if (faults.isDown) {
         request.socket.destroy();
         return;
       }
-      const status = faults.statuses.shift();
       if (status !== undefined) {
         response.writeHead(status).end("no");
         return;
