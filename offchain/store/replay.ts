@@ -1,17 +1,6 @@
-import type { Hex } from "../wire/bytes";
+import type { ReplayEntry } from "../wire/replay-entry";
 
-/** One thing that may be seen once. @see protocol 3.2 */
-export interface ReplayEntry {
-  readonly receiver: "broker" | `worker:${string}` | "signer";
-  readonly kind: "proof" | "cap";
-  /** Device key hash. */
-  readonly device: Hex;
-  readonly nonce: Hex;
-  /** When the device says it made it, Unix seconds: what the start fence looks at. */
-  readonly issuedAt: number;
-  /** Unix seconds until which the entry must be remembered: `issued_at` + 125 for a proof, `expires_at` + 60 for a cap. */
-  readonly keepUntil: number;
-}
+export type { ReplayEntry } from "../wire/replay-entry";
 
 /** `fresh`: all were unseen and are set now. Otherwise none was set, and `index` names the first that refused. */
 export type ReplayAnswer =

@@ -94,7 +94,8 @@ function readHeader(bytes: Uint8Array): string | undefined {
 }
 
 function readClaims(claims: JsonObject): CapClaims | undefined {
-  const { iss, aud, sub, jti, iat, exp, operator_omni, device_key_hash, service, op, data_class, content_hash } = claims;
+  const { iss, aud, sub, jti, iat, exp, operator_omni, device_key_hash, service, op, data_class, content_hash } =
+    claims;
   const k3Epoch = claims["k3_epoch"];
   if (typeof iss !== "string" || typeof aud !== "string") return undefined;
   if (!isBytes32(sub) || !isBytes32(jti) || !isBytes32(operator_omni)) return undefined;

@@ -198,7 +198,8 @@ function wellFormed(text: string): string {
     const code = text.charCodeAt(i);
     if (code < 0xd800 || code > 0xdfff) continue;
     const next = text.charCodeAt(i + 1);
-    if (code > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) throw new Refused("A JSON string holds a lone surrogate.");
+    if (code > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff))
+      throw new Refused("A JSON string holds a lone surrogate.");
     i += 1;
   }
   return text;

@@ -21,9 +21,13 @@ export interface Jwks {
 
 /** The JWK of a P-256 key; its `kid` is the RFC 7638 thumbprint. */
 export function publicJwk(key: KeyObject): PublicJwk {
-  const { x, y } = createPublicKey(key.type === "private" ? key : { key: key.export({ format: "jwk" }), format: "jwk" }).export({ format: "jwk" });
+  const { x, y } = createPublicKey(
+    key.type === "private" ? key : { key: key.export({ format: "jwk" }), format: "jwk" },
+  ).export({ format: "jwk" });
   if (x === undefined || y === undefined) throw new TypeError("not an elliptic curve key");
-  const thumbprint = createHash("sha256").update(JSON.stringify({ crv: "P-256", kty: "EC", x, y })).digest();
+  const thumbprint = createHash("sha256")
+    .update(JSON.stringify({ crv: "P-256", kty: "EC", x, y }))
+    .digest();
   return { kty: "EC", crv: "P-256", x, y, kid: toBase64url(thumbprint), use: "sig", alg: "ES256" };
 }
 
@@ -39,7 +43,10 @@ export function parseJwks(bytes: Uint8Array): ReadonlyMap<string, KeyObject> | u
     if (kty !== "EC" || crv !== "P-256" || use !== "sig" || alg !== "ES256" || typeof kid !== "string") continue;
     if (fromBase64url(x)?.length !== 32 || fromBase64url(y)?.length !== 32) continue;
     try {
-      found.set(kid, createPublicKey({ key: { kty: "EC", crv: "P-256", x: x as string, y: y as string }, format: "jwk" }));
+      found.set(
+        kid,
+        createPublicKey({ key: { kty: "EC", crv: "P-256", x: x as string, y: y as string }, format: "jwk" }),
+      );
     } catch {
       continue;
     }

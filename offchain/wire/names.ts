@@ -51,7 +51,12 @@ export function operatorOmni(account: string): Hex {
 export function actorOmni(parent: Hex, label: string): Hex {
   if (!isLabel(label)) throw new RangeError("a label is 1 to 32 of a-z, 0-9 and -");
   return toHex(
-    createHash("sha256").update("agentkeys-hdkd-v1").update(fromHex(parent)).update("//").update(label, "ascii").digest(),
+    createHash("sha256")
+      .update("agentkeys-hdkd-v1")
+      .update(fromHex(parent))
+      .update("//")
+      .update(label, "ascii")
+      .digest(),
   );
 }
 

@@ -10,7 +10,8 @@ export function isOrigin(text: string): boolean {
     return false;
   }
   if (url.protocol !== "https:" && !(url.protocol === "http:" && isLoopbackHost(url.hostname))) return false;
-  if (text.endsWith("/") || url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") return false;
+  if (text.endsWith("/") || url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
+    return false;
   return text === url.origin || text === url.origin + url.pathname;
 }
 

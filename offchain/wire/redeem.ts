@@ -126,7 +126,8 @@ export function parseFetchAnswer(bytes: Uint8Array): (FetchAnswer & { readonly p
   const { payload_b64, content_salt, version, stored_by } = read.value;
   const plaintext = fromBase64url(payload_b64);
   const by = parseStoredBy(stored_by);
-  if (plaintext === undefined || by === undefined || !isBytes32(content_salt) || !isWholeNumber(version)) return undefined;
+  if (plaintext === undefined || by === undefined || !isBytes32(content_salt) || !isWholeNumber(version))
+    return undefined;
   return { payload_b64: payload_b64 as string, content_salt, version, stored_by: by, plaintext };
 }
 

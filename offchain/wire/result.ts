@@ -1,8 +1,7 @@
 import type { ProblemCode } from "./problem";
 
 /** Why a proof is refused, beside `proof_invalid`; `rolled_back` beside `object_corrupt`. @see protocol 3.9 */
-export type FailureReason =
-  "missing" | "malformed" | "forged" | "stale" | "replayed" | "mismatch" | "rolled_back";
+export type FailureReason = "missing" | "malformed" | "forged" | "stale" | "replayed" | "mismatch" | "rolled_back";
 
 /** One refusal: a value, never an exception. `detail` is for people: no secrets, no echo of input. */
 export interface Failure {
