@@ -12,6 +12,7 @@ export interface JsonObject {
 
 const MAX_DEPTH = 8;
 const NUMBER = /(0|[1-9][0-9]{0,15})(?![0-9.eE+-])/y;
+// eslint-disable-next-line no-control-regex -- JSON forbids exactly these inside a string
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const HEX4 = /^[0-9a-fA-F]{4}$/;
 const ESCAPES: Readonly<Record<string, string>> = {
