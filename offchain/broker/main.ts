@@ -1,0 +1,51 @@
+import { renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { openChain } from "../http/chain-config";
+import { checkOnlyReplica } from "../http/embedded";
+import { serviceLog } from "../http/log";
+import { serviceMetrics } from "../http/metrics";
+import { listen, runMain } from "../http/server";
+import { fileReplay } from "../store/file-replay";
+import { keccakReady } from "../wire/keccak";
+import { brokerApp } from "./app";
+import { brokerConfig } from "./config";
+import { openKeyRing } from "./keys";
+
+/** How often keys that were added or have retired are taken up. */
+const KEYS_MS = 5_000;
+
+const now = (): number => Math.floor(Date.now() / 1_000);
+const log = serviceLog("broker", process.env["BROKER_LOG_LEVEL"] ?? "info");
+
+runMain(log, async () => {
+  const config = brokerConfig(process.env);
+  checkOnlyReplica(config.host, config.onlyReplica, "BROKER_ONLY_REPLICA");
+  await keccakReady();
+  const metrics = serviceMetrics("broker");
+  const { chain, separator } = openChain(config, now, (outcome) => {
+    metrics.chainRead(outcome);
+  });
+  const replay = await fileReplay({ file: join(config.stateDir, "replay", "seen"), now });
+  const keys = openKeyRing(join(config.stateDir, "keys"), now());
+  // for a vault on the same machine, which pins the broker's keys by file
+  const publish = (): void => {
+    keys.reload(now());
+    const file = join(config.stateDir, "jwks.json");
+    writeFileSync(`${file}.tmp`, JSON.stringify(keys.jwks(now())));
+    renameSync(`${file}.tmp`, file);
+  };
+  publish();
+  const timer = setInterval(publish, KEYS_MS);
+  const app = brokerApp({ origin: config.origin, separator, chain, replay, keys, now, log, metrics });
+  const server = await listen(app, config);
+  return {
+    url: server.url,
+    async close() {
+      clearInterval(timer);
+      await server.close();
+      await replay.close();
+      await chain.close();
+    },
+  };
+});
