@@ -1,0 +1,115 @@
+import type { RequestContext } from "../http/routes";
+import { orUnavailable } from "../http/store-probes";
+import { type Redemption, replayEntries, verifyRedemption } from "../verify/redeem";
+import { type Hex, ZERO32 } from "../wire/bytes";
+import { sha256Hex } from "../wire/content-hash";
+import type { DataKeysRequest } from "../wire/data-keys";
+import { objectPath } from "../wire/names";
+import { isLoopbackOrigin } from "../wire/origin";
+import { PROOF_HEADER } from "../wire/request-proof";
+import type { RedeemRoute } from "../wire/redeem";
+import { type Result, ok, refuse } from "../wire/result";
+import type { ObjectName } from "../wire/stored-by";
+import type { WorkerParts } from "./parts";
+
+/** A request whose device, cap, proof and chain facts hold; content, replay store and object come next. */
+export interface ProvedRequest extends Redemption {
+  readonly name: ObjectName;
+  readonly path: string;
+  readonly requestId: string;
+  /** The device's words for the vault, the object's header aside. */
+  readonly words: Omit<DataKeysRequest, "header">;
+}
+
+/** The list of protocol 3.4 up to the chain facts, by this worker for itself. */
+export async function prove(
+  parts: WorkerParts,
+  route: RedeemRoute,
+  request: RequestContext,
+): Promise<Result<ProvedRequest>> {
+  const capText = request.header("authorization");
+  const proofText = request.header(PROOF_HEADER);
+  const target = parts.origin + route.path;
+  const bodyHash = sha256Hex(request.body);
+  const verified = await verifyRedemption({
+    capText,
+    proofText,
+    method: request.method,
+    target,
+    bodyHash,
+    route,
+    audience: `agentkeys:worker:${parts.dataClass}`,
+    issuer: parts.brokerOrigin,
+    brokerKey: (kid) => parts.brokerKeys.key(kid),
+    separator: parts.separator,
+    now: parts.now(),
+    chain: parts.chain,
+    cache: parts.cache,
+    capPopRequired: parts.capPopRequired,
+  });
+  if (!verified.ok) return verified;
+  const { cap, proof } = verified.value;
+  if (cap.op === "fetch" && proof.sealTo === ZERO32 && !isLoopbackOrigin(parts.origin)) {
+    return refuse("request_malformed", "Beyond loopback a fetch must name a key that its answer is sealed to.");
+  }
+  const { operatorOmni, actorOmni, dataClass, service } = cap;
+  return ok({
+    ...verified.value,
+    name: { operatorOmni, actorOmni, dataClass, service },
+    path: objectPath(actorOmni, dataClass, service),
+    requestId: request.requestId,
+    words: { cap: capText, proof: proofText, method: request.method, target, body_hash: bodyHash },
+  });
+}
+
+/** Sets the proof's nonce and, for writes, the cap's in one step; a refusal by either sets neither. @see protocol 3.11 */
+export async function burn(parts: WorkerParts, proved: ProvedRequest): Promise<Result<undefined>> {
+  const entries = replayEntries(`worker:${parts.dataClass}`, proved);
+  const answer = await orUnavailable("replay_store_unavailable", parts.log, () => parts.replay.setOnce(entries));
+  if (!answer.ok) return answer;
+  if (answer.value.outcome === "fresh") return ok(undefined);
+  const isCap = entries[answer.value.index]?.kind === "cap";
+  if (isCap) return refuse("cap_already_used", "This cap was used, or is older than this worker's memory: mint anew.");
+  return answer.value.outcome === "replayed"
+    ? refuse("proof_invalid", "This proof was seen before.", "replayed")
+    : refuse("proof_invalid", "This proof is older than this worker's memory.", "stale");
+}
+
+/** What is about to happen, durable before it does. @see protocol 3.4 (durable audit intent) */
+export function auditIntent(parts: WorkerParts, proved: ProvedRequest, version: number): Promise<Result<void>> {
+  return append(parts, proved, "intent", { version });
+}
+
+/** What came of it; the answer waits for it. */
+export function auditOutcome(
+  parts: WorkerParts,
+  proved: ProvedRequest,
+  outcome: string,
+  digest?: Hex,
+): Promise<Result<void>> {
+  return append(parts, proved, outcome, digest === undefined ? {} : { digest });
+}
+
+function append(
+  parts: WorkerParts,
+  proved: ProvedRequest,
+  event: string,
+  more: Readonly<Record<string, string | number>>,
+): Promise<Result<void>> {
+  const { cap, requestId, facts } = proved;
+  const row = {
+    time: parts.now(),
+    event,
+    request: requestId,
+    op: cap.op,
+    class: cap.dataClass,
+    operator: cap.operatorOmni,
+    actor: cap.actorOmni,
+    device: cap.deviceKeyHash,
+    service: cap.service,
+    cap: cap.nonce,
+    block: facts.blockNumber,
+    ...more,
+  };
+  return orUnavailable("audit_unavailable", parts.log, () => parts.audit.append(row));
+}

@@ -1,0 +1,85 @@
+import type { PeerCertificate } from "node:tls";
+
+import { Agent, request } from "undici";
+
+import { DATA_KEYS_PATH, type DataKeysAnswer, type DataKeysRequest, parseDataKeysAnswer } from "../wire/data-keys";
+import { readJsonObject } from "../wire/json";
+import { isProblemCode } from "../wire/problem";
+import { type FailureReason, type Result, failure, ok, refuse } from "../wire/result";
+
+/** The signer's name in its certificate. */
+export const SIGNER_NAME = "URI:spiffe://agentkeys/signer";
+
+const TIMEOUT_MS = 10_000;
+
+/** Asks the vault, through its front, for the content key of one version. */
+export interface SignerClient {
+  /** `signer_unavailable` when there was no answer; the vault's own refusal otherwise. Never asks twice. */
+  dataKeys(words: DataKeysRequest): Promise<Result<DataKeysAnswer>>;
+  /** Whether the signer says that it is ready. */
+  ready(): Promise<Result<unknown>>;
+  close(): Promise<void>;
+}
+
+/** PEM texts for mTLS. */
+export interface ClientTls {
+  readonly ca: string | Buffer;
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+}
+
+/** A client over kept-alive mTLS connections; the server must be the signer by its one URI name. @see protocol 3.7 */
+export function signerClient(options: { readonly origin: string; readonly tls: ClientTls }): SignerClient {
+  const connect = { ...options.tls, checkServerIdentity: refuseOthers, minVersion: "TLSv1.3" as const };
+  const dispatcher = new Agent({ connect, pipelining: 1, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+
+  async function exchange(method: "GET" | "POST", path: string, body?: string): Promise<Result<Buffer>> {
+    const headers = body === undefined ? {} : { "content-type": "application/json" };
+    try {
+      const answer = await request(options.origin + path, {
+        method,
+        headers,
+        dispatcher,
+        ...(body === undefined ? {} : { body }),
+      });
+      const bytes = Buffer.from(await answer.body.arrayBuffer());
+      return answer.statusCode === 200 ? ok(bytes) : refusalIn(bytes);
+    } catch {
+      return unavailable("The signer did not answer.");
+    }
+  }
+
+  return {
+    async dataKeys(words) {
+      const answer = await exchange("POST", DATA_KEYS_PATH, JSON.stringify(words));
+      if (!answer.ok) return answer;
+      const keys = parseDataKeysAnswer(answer.value);
+      return keys === undefined ? unavailable("The signer's answer is none.") : ok(keys);
+    },
+    ready: () => exchange("GET", "/readyz"),
+    close: () => dispatcher.close(),
+  };
+}
+
+/** Exactly one name, the signer's, and a certificate made for servers. */
+function refuseOthers(_host: string, certificate: PeerCertificate): Error | undefined {
+  const usages = certificate.ext_key_usage as readonly string[] | undefined;
+  if (certificate.subjectaltname !== SIGNER_NAME) return new Error("the server is not the signer");
+  return usages?.includes("1.3.6.1.5.5.7.3.1") === true ? undefined : new Error("the certificate is not for servers");
+}
+
+/** The device must learn why the vault refuses it; what says that worker and vault disagree is the signer's trouble. */
+function refusalIn(bytes: Buffer): Result<never> {
+  const read = readJsonObject(bytes);
+  const code = read.ok ? read.value["code"] : undefined;
+  if (!read.ok || !isProblemCode(code) || code === "internal_error" || code === "route_not_found") {
+    return unavailable("The signer could not decide.");
+  }
+  const { reason } = read.value;
+  const why = typeof reason === "string" ? (reason as FailureReason) : undefined;
+  return { ok: false, failure: failure(code, "The vault refuses this request by its own checks.", why) };
+}
+
+function unavailable(detail: string): Result<never> {
+  return refuse("signer_unavailable", detail);
+}
