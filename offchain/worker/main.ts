@@ -17,7 +17,7 @@ import { CapCache } from "../verify/cap-cache";
 import { type SealKeyPair, sealKeyPairFrom } from "../wire/hpke";
 import { keccakReady } from "../wire/keccak";
 import { workerApp } from "./app";
-import { brokerKeysFromOrigin } from "./broker-keys";
+import { brokerKeysFromOrigin } from "../http/broker-keys";
 import { workerConfig } from "./config";
 import { signerClient } from "./signer-client";
 

@@ -8,7 +8,7 @@ import type { VersionStore } from "../store/versions";
 import type { CapCache } from "../verify/cap-cache";
 import type { SealKeyPair } from "../wire/hpke";
 import type { DataClass } from "../wire/names";
-import type { BrokerKeys } from "./broker-keys";
+import type { BrokerKeys } from "../http/broker-keys";
 import type { SignerClient } from "./signer-client";
 
 /** What a worker is made of; tests and production build it the same way. */

@@ -1,0 +1,155 @@
+import { randomBytes } from "node:crypto";
+
+import { orUnavailable } from "../../http/store-probes";
+import { type Redemption, replayEntries, verifyRedemption } from "../../verify/redeem";
+import { fromBase64url, toBase64url } from "../../wire/bytes";
+import { type DataKeysAnswer, type DataKeysRequest, parseDataKeysRequest } from "../../wire/data-keys";
+import { CONTENT_KEY_BYTES, type ObjectHeader, parseObjectHeader, sameName } from "../../wire/object";
+import { REDEEM_ROUTES, type RedeemRoute } from "../../wire/redeem";
+import { type Result, ok, refuse } from "../../wire/result";
+import { type ObjectName, sameStoredBy, storedBy } from "../../wire/stored-by";
+import { epochKey } from "./epoch-key";
+import { objectKey } from "./k3";
+import { unwrapKey, wrapKey } from "./key-wrap";
+import type { VaultParts } from "./parts";
+
+/**
+ * Content keys for the one version that a device asks to read or write. The vault runs the whole list itself: the
+ * pinned worker's path, cap, proof, chain facts by its own RPCs, its own replay memory, and what the header says.
+ * Body shape, size and `contentHash` need the body and are the worker's; the device signed `body_hash`.
+ * @see protocol 3.7
+ */
+export async function dataKeys(parts: VaultParts, caller: string, body: Buffer): Promise<Result<DataKeysAnswer>> {
+  const parsed = parseDataKeysRequest(body);
+  if (!parsed.ok) return parsed;
+  const words = parsed.value;
+  const pinned = pinnedRoute(parts, words);
+  if (!pinned.ok) return pinned;
+  const { route } = pinned.value;
+  const verified = await verifyRedemption({
+    capText: words.cap,
+    proofText: words.proof,
+    method: words.method,
+    target: words.target,
+    bodyHash: words.body_hash,
+    route,
+    audience: `agentkeys:worker:${String(route.dataClass)}`,
+    issuer: parts.brokerOrigin,
+    brokerKey: (kid) => parts.brokerKeys.key(kid),
+    separator: parts.separator,
+    now: parts.now(),
+    chain: parts.chain,
+    cache: parts.cache,
+  });
+  if (!verified.ok) return verified;
+  if (caller !== `URI:spiffe://agentkeys/worker/${String(route.dataClass)}`) {
+    return refuse("caller_not_allowed", "The caller is the worker of another class.");
+  }
+  const burned = await burn(parts, verified.value);
+  if (!burned.ok) return burned;
+  const { op } = verified.value.cap;
+  if (op === "store") return drawKey(parts, verified.value, words);
+  return op === "fetch" ? openKey(parts, verified.value, words) : replaceKey(parts, verified.value, words);
+}
+
+/** POST to a listed path of a pinned worker; teardown and classify get no key. */
+function pinnedRoute(parts: VaultParts, words: DataKeysRequest): Result<{ readonly route: RedeemRoute }> {
+  const route = REDEEM_ROUTES.find((one) => {
+    const origin = one.dataClass === undefined ? undefined : parts.workerOrigins.get(one.dataClass);
+    return origin !== undefined && words.target === origin + one.path;
+  });
+  if (route === undefined || words.method !== "POST") {
+    return refuse("proof_invalid", "The request was not made for a worker that this vault knows.", "mismatch");
+  }
+  return ok({ route });
+}
+
+async function burn(parts: VaultParts, one: Redemption): Promise<Result<undefined>> {
+  const entries = replayEntries("signer", one);
+  const answer = await orUnavailable("replay_store_unavailable", parts.log, () => parts.replay.setOnce(entries));
+  if (!answer.ok) return answer;
+  if (answer.value.outcome === "fresh") return ok(undefined);
+  if (entries[answer.value.index]?.kind === "cap") {
+    return refuse("cap_already_used", "This cap was used, or is older than the vault's memory.");
+  }
+  return answer.value.outcome === "replayed"
+    ? refuse("proof_invalid", "This proof was seen before.", "replayed")
+    : refuse("proof_invalid", "This proof is older than the vault's memory.", "stale");
+}
+
+/** fetch: the header as read must name the cap's own object and a known epoch. */
+async function openKey(parts: VaultParts, one: Redemption, words: DataKeysRequest): Promise<Result<DataKeysAnswer>> {
+  const header = headerOf(one, words.header, one.facts.k3Epoch);
+  if (!header.ok) return header;
+  const contentKey = await unwrap(parts, header.value, words.encrypted_key);
+  if (!contentKey.ok) return contentKey;
+  return ok({ content_key: reveal(contentKey.value), encrypted_key: words.encrypted_key ?? "" });
+}
+
+/** store: the header as it will be written, at the current epoch, with the cap itself as evidence. */
+async function drawKey(parts: VaultParts, one: Redemption, words: DataKeysRequest): Promise<Result<DataKeysAnswer>> {
+  const header = headerOf(one, words.header, one.facts.k3Epoch);
+  if (!header.ok) return header;
+  if (header.value.epoch !== one.facts.k3Epoch) return refuse("k3_epoch_mismatch", "A write is for the current epoch.");
+  if (!sameStoredBy(header.value.storedBy, storedBy(one.cap, one.clientSig))) {
+    return refuse("request_malformed", "The header does not carry the cap that stores it.");
+  }
+  return wrapFresh(parts, header.value);
+}
+
+/** rotate: the old key opens, a new one is drawn; who stored what stays as it was. */
+async function replaceKey(parts: VaultParts, one: Redemption, words: DataKeysRequest): Promise<Result<DataKeysAnswer>> {
+  const before = headerOf(one, words.header, one.facts.k3Epoch);
+  if (!before.ok) return before;
+  const after = headerOf(one, words.next_header ?? "", one.facts.k3Epoch);
+  if (!after.ok) return after;
+  if (after.value.epoch !== one.facts.k3Epoch) return refuse("k3_epoch_mismatch", "A write is for the current epoch.");
+  const isSame =
+    sameStoredBy(before.value.storedBy, after.value.storedBy) &&
+    before.value.contentSalt === after.value.contentSalt &&
+    after.value.version === before.value.version + 1;
+  if (!isSame) return refuse("request_malformed", "A rotation changes epoch and version and nothing else.");
+  const previous = await unwrap(parts, before.value, words.encrypted_key);
+  if (!previous.ok) return previous;
+  const fresh = await wrapFresh(parts, after.value);
+  return fresh.ok ? ok({ ...fresh.value, previous_content_key: reveal(previous.value) }) : fresh;
+}
+
+function headerOf(one: Redemption, text: string, currentEpoch: number): Result<ObjectHeader> {
+  const header = parseObjectHeader(text);
+  if (header === undefined) return refuse("object_corrupt", "The header is not that of an object.");
+  const { operatorOmni, actorOmni, dataClass, service } = one.cap;
+  const name: ObjectName = { operatorOmni, actorOmni, dataClass, service };
+  if (!sameName(header.name, name)) return refuse("object_corrupt", "The header names another object than the cap.");
+  if (header.epoch > currentEpoch) return refuse("object_corrupt", "The header names an epoch that is not yet.");
+  return ok(header);
+}
+
+async function unwrap(parts: VaultParts, header: ObjectHeader, text: string | undefined): Promise<Result<Buffer>> {
+  const wrapped = fromBase64url(text);
+  if (wrapped === undefined) return refuse("request_malformed", "The wrapped content key is missing.");
+  const k3 = await epochKey(parts, header.epoch);
+  if (!k3.ok) return k3;
+  const key = objectKey(k3.value, header.name);
+  const contentKey = unwrapKey(key, wrapped);
+  key.fill(0);
+  if (contentKey?.length === CONTENT_KEY_BYTES) return ok(contentKey);
+  return refuse("object_corrupt", "The content key was not wrapped for this object.");
+}
+
+async function wrapFresh(parts: VaultParts, header: ObjectHeader): Promise<Result<DataKeysAnswer>> {
+  const k3 = await epochKey(parts, header.epoch);
+  if (!k3.ok) return k3;
+  const key = objectKey(k3.value, header.name);
+  const contentKey = randomBytes(CONTENT_KEY_BYTES);
+  const wrapped = wrapKey(key, contentKey);
+  key.fill(0);
+  return ok({ content_key: reveal(contentKey), encrypted_key: toBase64url(wrapped) });
+}
+
+/** The text that leaves the vault; the bytes do not stay behind. */
+function reveal(contentKey: Buffer): string {
+  const text = toBase64url(contentKey);
+  contentKey.fill(0);
+  return text;
+}

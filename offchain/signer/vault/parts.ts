@@ -1,0 +1,27 @@
+import type { KeyObject } from "node:crypto";
+
+import type { ChainReader } from "../../chain/reader";
+import type { Logger } from "../../http/log";
+import type { ReplayStore } from "../../store/replay";
+import type { CapCache } from "../../verify/cap-cache";
+import type { DataClass } from "../../wire/names";
+import type { Result } from "../../wire/result";
+import type { K3Ring } from "./sealed-file";
+
+/** What the vault decides with; all of it its own, none of it the front's. */
+export interface VaultParts {
+  readonly separator: Uint8Array;
+  readonly chain: ChainReader;
+  readonly replay: ReplayStore;
+  readonly cache: CapCache;
+  /** The pinned broker: `iss`, and its live keys. */
+  readonly brokerOrigin: string;
+  readonly brokerKeys: { key(kid: string): KeyObject | undefined; ready(): Result<unknown> };
+  /** The pinned workers: class → public base URL. */
+  readonly workerOrigins: ReadonlyMap<DataClass, string>;
+  /** Read again when a new epoch was prepared. */
+  readonly ring: () => K3Ring;
+  /** Unix seconds. */
+  readonly now: () => number;
+  readonly log: Logger;
+}

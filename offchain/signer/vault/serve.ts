@@ -1,0 +1,69 @@
+import type { Duplex } from "node:stream";
+
+import { replayFenceIsPast } from "../../http/store-probes";
+import { DATA_KEYS_PATH } from "../../wire/data-keys";
+import { type Result, ok, refuse } from "../../wire/result";
+import { type PipeRequest, framed } from "../pipe";
+import { dataKeys } from "./data-keys";
+import { epochKey } from "./epoch-key";
+import type { VaultParts } from "./parts";
+
+type Method = (parts: VaultParts, caller: string, body: Buffer) => Promise<Result<unknown>>;
+
+/** Everything the vault does: each takes a request as received. None takes a name, a digest or a set of claims. */
+const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
+  [`POST ${DATA_KEYS_PATH}`, dataKeys],
+  ["GET /v1/epoch", epoch],
+  ["GET /readyz", ready],
+]);
+
+/** Answers the front's requests until the pipe closes. */
+export function serve(parts: VaultParts, pipe: Duplex, onClosed: (why: string) => void): void {
+  const send = framed(
+    pipe,
+    (frame) => {
+      const request = (frame ?? {}) as Partial<PipeRequest>;
+      void answer(parts, request).then((result) => {
+        if (pipe.writable) send({ id: request.id, ...result });
+      });
+    },
+    onClosed,
+  );
+}
+
+async function answer(parts: VaultParts, request: Partial<PipeRequest>): Promise<Result<unknown>> {
+  const { route, caller, body } = request;
+  if (typeof route !== "string" || typeof caller !== "string" || typeof body !== "string") {
+    return refuse("request_malformed", "This is no request.");
+  }
+  const method = METHODS.get(route);
+  if (method === undefined) return refuse("route_not_found", "The vault has no such method.");
+  try {
+    return await method(parts, caller, Buffer.from(body, "base64"));
+  } catch (error) {
+    parts.log.error({ err: error }, "internal error");
+    return refuse("internal_error", "The cause is in the vault's log.");
+  }
+}
+
+/** The current epoch by the vault's own chain connections, once its key for it is the committed one. */
+async function epoch(parts: VaultParts): Promise<Result<unknown>> {
+  const newest = Math.max(0, ...parts.ring().keys());
+  for (let one = newest; one >= 1; one -= 1) {
+    const commitment = await parts.chain.k3Commitment(one);
+    if (!commitment.ok) return commitment;
+    if (/^0x0+$/.test(commitment.value)) continue;
+    const key = await epochKey(parts, one);
+    return key.ok ? ok({ epoch: one, commitment: commitment.value }) : key;
+  }
+  return refuse("signer_unavailable", "The vault holds no epoch that the chain knows.");
+}
+
+async function ready(parts: VaultParts): Promise<Result<unknown>> {
+  const chain = await parts.chain.ready();
+  if (!chain.ok) return chain;
+  const keys = parts.brokerKeys.ready();
+  if (!keys.ok) return keys;
+  const fence = replayFenceIsPast(parts.replay, parts.now());
+  return fence.ok ? epoch(parts) : fence;
+}

@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { createInterface } from "node:readline";
+
+/** A program that runs until it is stopped, its output in a file. */
+export interface Running {
+  readonly child: ChildProcess;
+  /** The first line of standard output that matched `until`. */
+  readonly line: string;
+  /** Ends it by its id and waits until it is gone. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** What a program needs to run. */
+export interface ProgramOptions {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly until: RegExp;
+  /** Where its output goes, appended. */
+  readonly logFile: string;
+  readonly cwd: string;
+}
+
+const START_MS = 120_000;
+
+/** Starts a program under this Node and waits until it says that it is ready; fails with its last words otherwise. */
+export async function run(name: string, options: ProgramOptions): Promise<Running> {
+  const log = createWriteStream(options.logFile, { flags: "a", mode: 0o600 });
+  const child = spawn(process.execPath, [...options.args], {
+    cwd: options.cwd,
+    env: { ...inheritedEnvironment(), ...options.env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const last: string[] = [];
+  const keep = (line: string): void => {
+    log.write(`${line}\n`);
+    last.push(line);
+    if (last.length > 20) last.shift();
+  };
+  const ready = new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      keep(line);
+      if (options.until.test(line)) resolve(line);
+    });
+    createInterface({ input: child.stderr }).on("line", keep);
+    child.once("exit", (code, signal) => {
+      reject(new Error(`${name} ended (${String(code ?? signal)}) before it was ready:\n${last.join("\n")}`));
+    });
+    child.once("error", reject);
+    setTimeout(() => {
+      reject(new Error(`${name} was not ready in ${String(START_MS / 1000)} s:\n${last.join("\n")}`));
+    }, START_MS).unref();
+  });
+  const stop = async (signal: NodeJS.Signals = "SIGTERM"): Promise<void> => {
+    if (child.exitCode === null && child.signalCode === null) {
+      const gone = once(child, "exit");
+      child.kill(signal);
+      await gone;
+    }
+    log.end();
+  };
+  try {
+    return { child, line: await ready, stop };
+  } catch (error) {
+    await stop("SIGKILL");
+    throw error;
+  }
+}
+
+/** What every program may know of this machine: nothing that is meant for another program. */
+function inheritedEnvironment(): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const name of ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS"]) {
+    const value = process.env[name];
+    if (value !== undefined) kept[name] = value;
+  }
+  return kept;
+}
+
+/** Ports of 127.0.0.1 that are free now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
