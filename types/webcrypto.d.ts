@@ -2,6 +2,7 @@
 import type { webcrypto } from "node:crypto";
 
 declare global {
+  type Crypto = webcrypto.Crypto;
   type CryptoKey = webcrypto.CryptoKey;
   type CryptoKeyPair = webcrypto.CryptoKeyPair;
   type JsonWebKey = webcrypto.JsonWebKey;

@@ -33,7 +33,20 @@ export async function run(name: string, options: ProgramOptions): Promise<Runnin
     cwd: options.cwd,
     env: { ...inheritedEnvironment(), ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
+    // a group of its own: what it started ends with it, and Ctrl-C reaches this program first
+    detached: true,
   });
+  const killGroup = (signal: NodeJS.Signals): void => {
+    try {
+      process.kill(signal === "SIGKILL" ? -(child.pid ?? 0) : (child.pid ?? 0), signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  };
+  const onExit = (): void => {
+    if (child.exitCode === null && child.signalCode === null) killGroup("SIGKILL");
+  };
+  process.on("exit", onExit);
   const last: string[] = [];
   const keep = (line: string): void => {
     log.write(`${line}\n`);
@@ -57,9 +70,10 @@ export async function run(name: string, options: ProgramOptions): Promise<Runnin
   const stop = async (signal: NodeJS.Signals = "SIGTERM"): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) {
       const gone = once(child, "exit");
-      child.kill(signal);
+      killGroup(signal);
       await gone;
     }
+    process.off("exit", onExit);
     log.end();
   };
   try {
