@@ -7,8 +7,8 @@ import { type Result, ok, refuse } from "../wire/result";
 
 /** How a signed operation reaches the EntryPoint. */
 export type Relay =
-  /** Straight to `EntryPoint.handleOps`, from a funded key that pays for it. */
-  | { readonly kind: "direct"; readonly key: Hex }
+  /** Straight to `EntryPoint.handleOps`, from a funded key that pays for it; without one, from the node's own account. */
+  | { readonly kind: "direct"; readonly key?: Hex }
   /** Through an ERC-4337 bundler; the account itself pays. */
   | { readonly kind: "bundler"; readonly url: string };
 
@@ -72,9 +72,9 @@ function failedOp(reason: unknown): Result<never> {
   return refuse("caller_not_allowed", `The EntryPoint refused: ${FAILED_OPS[code] ?? String(reason)} (${code}).`);
 }
 
-async function sendDirectly(request: SendRequest, key: Hex): Promise<Result<SentOperation>> {
+async function sendDirectly(request: SendRequest, key: Hex | undefined): Promise<Result<SentOperation>> {
   const { operation, userOpHash, entryPoint, provider, gasLimit } = request;
-  const relay = new Wallet(key, provider);
+  const relay = key === undefined ? await provider.getSigner(0) : new Wallet(key, provider);
   const contract = entryPointAt(entryPoint, relay);
   const handleOps = contract.getFunction("handleOps");
   // 63/64 rule, the EntryPoint's own work, and calldata; given here because some chains cannot estimate it
