@@ -24,6 +24,7 @@ Run again, it finds what exists and deploys only what is missing.
   --key-file FILE         funded key, 0600 (otherwise DEPLOYER_KEY; on a development node its own first account)
   --entry-point 0.7|0.8   version, by default the chain's
   --out FILE              addresses file, by default deployments/<chainId>.json
+  --journals DIR          Ignition's journals, by default ignition/deployments
   --json                  one line of JSON instead of sentences`;
 
 const ROOT = resolve(__dirname, "..");
@@ -56,8 +57,9 @@ async function existingOrNew(
   const { rpcUrl, chainId, profile } = network;
   const version = entryPointVersion(text(values, "entry-point")) ?? profile.entryPointVersion;
   const provider = connectRpc(rpcUrl, chainId);
+  const folder = resolve(text(values, "journals") ?? join(ROOT, "ignition", "deployments"));
   try {
-    const journal = isRehearsal ? undefined : await openJournal(ROOT, chainId, provider);
+    const journal = isRehearsal ? undefined : await openJournal(folder, chainId, provider);
     const found =
       journal === undefined
         ? undefined
@@ -127,6 +129,7 @@ void runProgram({
     "key-file": { type: "string" },
     "entry-point": { type: "string" },
     out: { type: "string" },
+    journals: { type: "string" },
   },
   argv: process.argv.slice(2),
   run: deploy,

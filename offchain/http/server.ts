@@ -86,7 +86,9 @@ export function runMain(log: Logger, start: () => Promise<RunningService>): void
   };
   start().then(
     (service) => {
-      log.info({ url: service.url }, "listening");
+      // whatever the log's level: whoever started it waits for this line
+      const { service: name } = log.bindings();
+      process.stdout.write(`${JSON.stringify({ msg: "listening", service: String(name), url: service.url })}\n`);
       let isStopping = false;
       const stop = (): void => {
         if (isStopping) return;

@@ -73,11 +73,13 @@ function isAlive(words: string): boolean {
   return started === "-" || startTime(pid) === started;
 }
 
-/** Field 22 of /proc/<pid>/stat, after the name in parentheses; undefined where there is no /proc. */
+/** Field 22 of /proc/<pid>/stat; undefined where there is no /proc, and for a zombie, which holds nothing any more. */
 function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    // behind the name in parentheses: state is field 3
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? undefined : fields[19];
   } catch {
     return undefined;
   }

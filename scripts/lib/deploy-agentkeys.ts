@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { JsonRpcProvider } from "ethers";
 
 import AgentKeysModule from "../../ignition/modules/AgentKeys";
-import { EntryPointV07, EntryPointV08 } from "../../ignition/modules/EntryPoint";
+import { EntryPointV07Module, EntryPointV08Module } from "../../ignition/modules/EntryPoint";
 import P256VerifierModule from "../../ignition/modules/P256Verifier";
 import { connectRpc } from "../../offchain/chain/connect";
 import type { Deployment, EntryPointVersion } from "../../offchain/chain/deployment";
@@ -100,7 +100,7 @@ async function findEntryPoint(
     return canonical;
   }
   say(`EntryPoint ${version}: missing on this chain, deployed from the artifact of its package.`);
-  const { entryPoint } = await run(version === "0.7" ? EntryPointV07 : EntryPointV08);
+  const { entryPoint } = await run(version === "0.7" ? EntryPointV07Module : EntryPointV08Module);
   return entryPoint as Hex;
 }
 

@@ -15,16 +15,17 @@ const MAX_DEPLOYMENTS = 1_000;
 /**
  * The journal to go on with. A journal whose contracts are gone belongs to a node that was started afresh since: the
  * next free deployment id is used then, because Ignition would believe the journal and deploy nothing.
+ * @param folder where the journals of all chains lie, `ignition/deployments` by custom
  */
-export async function openJournal(root: string, chainId: number, provider: JsonRpcProvider): Promise<Journal> {
+export async function openJournal(folder: string, chainId: number, provider: JsonRpcProvider): Promise<Journal> {
   for (let count = 1; count <= MAX_DEPLOYMENTS; count += 1) {
     const id = count === 1 ? `chain-${chainId}` : `chain-${chainId}-${count}`;
-    const dir = join(root, "ignition", "deployments", id);
+    const dir = join(folder, id);
     const deployed = await readAddresses(dir);
     const codes = await Promise.all(Object.values(deployed).map((address) => provider.getCode(address)));
     if (!codes.includes("0x")) return { dir, deployed };
   }
-  throw new Error("too many old deployments: remove ignition/deployments/");
+  throw new Error(`too many old deployments: remove ${folder}`);
 }
 
 /** The addresses that a journal has by now. */

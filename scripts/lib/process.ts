@@ -72,6 +72,7 @@ export async function run(name: string, options: ProgramOptions): Promise<Runnin
       const gone = once(child, "exit");
       killGroup(signal);
       await gone;
+      if (signal === "SIGKILL") await untilGroupIsGone(child.pid ?? 0);
     }
     process.off("exit", onExit);
     log.end();
@@ -81,6 +82,18 @@ export async function run(name: string, options: ProgramOptions): Promise<Runnin
   } catch (error) {
     await stop("SIGKILL");
     throw error;
+  }
+}
+
+/** A kill of a group returns before its last process has ended. */
+async function untilGroupIsGone(group: number): Promise<void> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    try {
+      process.kill(-group, 0);
+    } catch {
+      return;
+    }
+    await new Promise((done) => setTimeout(done, 10));
   }
 }
 

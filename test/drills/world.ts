@@ -154,6 +154,7 @@ export class World {
         { dataClass: 1, serviceHash: serviceHash(this.service), ops: 7, validUntil: 2n ** 40n - 1n },
       ])
     ).wait();
+    await this.nextBlock();
     return { wallet, omni, actor, agentDevice, masterDevice };
   }
 

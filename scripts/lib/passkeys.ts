@@ -1,0 +1,106 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { Authenticator, PasskeyCredential } from "../../offchain/client/authenticator";
+import { readPrivate, writePrivate } from "../../offchain/client/private-file";
+import { softwareAuthenticatorAt } from "../../offchain/client/software-authenticator";
+import { type Hex, fromBase64url, isBytes32, toBase64url } from "../../offchain/wire/bytes";
+import { UsageError } from "./networks";
+import type { Place } from "./operator-program";
+import { openPasskeyPage } from "./passkey-page";
+import { type Values, type Voice, Refused, orRefuse, text } from "./program";
+
+/** A passkey that can be asked, and a page to close afterwards. */
+export interface OpenPasskey {
+  readonly authenticator: Authenticator;
+  /** Says the last word on the page, where there is one. */
+  close(lastWord: string): Promise<void>;
+}
+
+/** What the state folder remembers of a passkey in a browser: its public half. */
+interface StoredCredential {
+  readonly credentialId: string;
+  readonly rpId: string;
+  readonly x: Hex;
+  readonly y: Hex;
+}
+
+/** The passkey of the state folder, or a new one where register-master may make it. */
+export async function openPasskey(options: {
+  readonly values: Values;
+  readonly voice: Voice;
+  readonly place: Place;
+  readonly mayMake: boolean;
+}): Promise<OpenPasskey> {
+  const { values, voice, place, mayMake } = options;
+  const wantsSoftware = values["software"] === true;
+  const wantsBrowser = values["browser"] === true;
+  if (wantsSoftware && wantsBrowser) throw new UsageError("--browser and --software exclude each other");
+  const softwareFile = join(place.stateDir, "passkey.json");
+  const browserFile = join(place.stateDir, "credential.json");
+  const hasSoftware = await exists(softwareFile);
+  const hasBrowser = await exists(browserFile);
+  if ((hasSoftware && wantsBrowser) || (hasBrowser && wantsSoftware)) {
+    throw new UsageError(`${place.stateDir} belongs to a passkey of the other kind: use another --state.`);
+  }
+
+  if (hasSoftware || wantsSoftware) {
+    // before a key is made, so that nothing is left behind
+    if (place.profile.production) {
+      throw new Refused(
+        "caller_not_allowed",
+        `A software passkey is refused on chain ${place.deployment.chainId}, which holds real value.`,
+      );
+    }
+    if (!hasSoftware && !mayMake) throw notYet();
+    if (!hasSoftware) voice.say(`A new software passkey, for development only, in ${softwareFile}.`);
+    return { authenticator: await softwareAuthenticatorAt(softwareFile), close: () => Promise.resolve() };
+  }
+
+  if (!hasBrowser && !mayMake) throw notYet();
+  if (!hasBrowser && !wantsBrowser) throw new UsageError("Say --browser, or --software for development.");
+  return openBrowserPasskey(browserFile, hasBrowser, text(values, "port"));
+}
+
+function notYet(): UsageError {
+  return new UsageError("There is no passkey in the state folder: run register-master first.");
+}
+
+async function openBrowserPasskey(file: string, isKnown: boolean, port: string | undefined): Promise<OpenPasskey> {
+  const page = await openPasskeyPage(port === undefined ? 0 : Number(port));
+  // not on standard output, which --json keeps for its one line
+  console.error(`Open this page in a browser on this machine:\n\n  ${page.url}\n`);
+  try {
+    const credential = isKnown ? parseCredential(await readPrivate(file), file) : orRefuse(await page.create());
+    if (!isKnown) await writePrivate(file, `${JSON.stringify(storedForm(credential))}\n`);
+    const authenticator: Authenticator = {
+      credential,
+      isSoftware: false,
+      getAssertion: (challenge, shown) => page.get(credential, challenge, shown),
+    };
+    return { authenticator, close: (lastWord) => page.close(lastWord) };
+  } catch (error) {
+    await page.close("The program has ended. This page can be closed.");
+    throw error;
+  }
+}
+
+function storedForm({ credentialId, rpId, x, y }: PasskeyCredential): StoredCredential {
+  return { credentialId: toBase64url(credentialId), rpId, x, y };
+}
+
+function parseCredential(content: string | undefined, file: string): PasskeyCredential {
+  const { credentialId, rpId, x, y } = JSON.parse(content ?? "{}") as Partial<StoredCredential>;
+  const id = fromBase64url(credentialId);
+  if (id === undefined || typeof rpId !== "string" || !isBytes32(x) || !isBytes32(y)) {
+    throw new UsageError(`${file} is not a credential of ours`);
+  }
+  return { credentialId: id, rpId, x, y };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
