@@ -54,12 +54,24 @@ export async function openPasskey(options: {
     }
     if (!hasSoftware && !mayMake) throw notYet();
     if (!hasSoftware) voice.say(`A new software passkey, for development only, in ${softwareFile}.`);
-    return { authenticator: await softwareAuthenticatorAt(softwareFile), close: () => Promise.resolve() };
+    const authenticator = aloud(await softwareAuthenticatorAt(softwareFile), voice);
+    return { authenticator, close: () => Promise.resolve() };
   }
 
   if (!hasBrowser && !mayMake) throw notYet();
   if (!hasBrowser && !wantsBrowser) throw new UsageError("Say --browser, or --software for development.");
   return openBrowserPasskey(browserFile, hasBrowser, text(values, "port"));
+}
+
+/** Says what a passkey in a file signs, since nobody is asked. */
+function aloud(inner: Authenticator, voice: Voice): Authenticator {
+  return {
+    ...inner,
+    getAssertion(challenge, shown) {
+      for (const line of shown) voice.say(`Signing: ${line}`);
+      return inner.getAssertion(challenge, shown);
+    },
+  };
 }
 
 function notYet(): UsageError {

@@ -86,7 +86,7 @@ function report(error: unknown, isJson: boolean, usage: string): void {
     return;
   }
   console.error(`${detail} [${code}]`);
-  if (isMisuse) console.error(`\n${usage}`);
+  if (isMisuse) console.error(`${usage.split("\n", 1).join("")}\n(--help says more)`);
   else if (!(error instanceof Refused) && error instanceof Error) console.error(error.stack);
 }
 
