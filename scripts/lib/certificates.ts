@@ -68,7 +68,7 @@ async function openCa(dir: string, force: boolean): Promise<Ca> {
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       ],
     },
-    webcrypto as Crypto,
+    webcrypto,
   );
   await writePair(dir, "ca", certificate, keys.privateKey);
   return { certificate, privateKey: keys.privateKey, made: true };
@@ -98,7 +98,7 @@ async function issue(
         new x509.SubjectAlternativeNameExtension([{ type: "url", value: id }]),
       ],
     },
-    webcrypto as Crypto,
+    webcrypto,
   );
   await writePair(dir, name, certificate, keys.privateKey);
   return certificate;

@@ -23,7 +23,7 @@ export async function localhostCertificate(): Promise<{ readonly cert: string; r
         ]),
       ],
     },
-    webcrypto as Crypto,
+    webcrypto,
   );
   const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
   return { cert: certificate.toString("pem"), key: x509.PemConverter.encode(pkcs8, "PRIVATE KEY") };

@@ -1,7 +1,7 @@
 import { createPrivateKey, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-import { Contract, JsonRpcProvider, NonceManager, Wallet } from "ethers";
+import { type Contract, JsonRpcProvider, NonceManager, Wallet } from "ethers";
 import { Agent } from "undici";
 
 import { type Hex, fromBase64url, toHex } from "../../offchain/wire/bytes";

@@ -1,0 +1,67 @@
+import { readPrivate, writePrivate } from "./private-file";
+import type { Hex } from "../wire/bytes";
+import { isJsonObject, isWholeNumber, readJsonObject } from "../wire/json";
+import { objectPath } from "../wire/names";
+import type { ObjectName, StoredBy } from "../wire/stored-by";
+
+/** The highest that this device has seen of one object. */
+export interface HighWaterMark {
+  readonly version: number;
+  /** Unix seconds, by the device that stored it. */
+  readonly issuedAt: number;
+  /** Nonce of the store cap: names exactly one store. */
+  readonly nonce: Hex;
+}
+
+/** What this device has seen, so that destruction and rollback are noticed. @see protocol 3.4 */
+export interface HighWaterMarks {
+  get(name: ObjectName): HighWaterMark | undefined;
+  /** Raises the mark; durable before it answers. */
+  raise(name: ObjectName, version: number, storedBy: StoredBy): Promise<void>;
+}
+
+/** Marks that end with the process. */
+export function memoryMarks(): HighWaterMarks {
+  return marksOver(new Map(), () => Promise.resolve());
+}
+
+/** Marks in a file of mode 0600, for one process at a time. Throws where the file is damaged: forgetting is rollback. */
+export async function fileMarks(file: string): Promise<HighWaterMarks> {
+  const text = await readPrivate(file);
+  const marks = new Map<string, HighWaterMark>();
+  if (text !== undefined) {
+    const read = readJsonObject(Buffer.from(text));
+    if (!read.ok) throw new Error(`${file} is damaged: this device no longer knows what it has seen`);
+    for (const [key, value] of Object.entries(read.value)) {
+      if (!isJsonObject(value)) throw new Error(`${file} is damaged: this device no longer knows what it has seen`);
+      const { version, issued_at, nonce } = value;
+      if (!isWholeNumber(version) || !isWholeNumber(issued_at) || typeof nonce !== "string") {
+        throw new Error(`${file} is damaged: this device no longer knows what it has seen`);
+      }
+      marks.set(key, { version, issuedAt: issued_at, nonce: nonce as Hex });
+    }
+  }
+  let writing = Promise.resolve();
+  return marksOver(marks, () => {
+    const content = Object.fromEntries(
+      [...marks].map(([key, one]) => [key, { version: one.version, issued_at: one.issuedAt, nonce: one.nonce }]),
+    );
+    writing = writing.catch(() => undefined).then(() => writePrivate(file, JSON.stringify(content)));
+    return writing;
+  });
+}
+
+function marksOver(marks: Map<string, HighWaterMark>, save: () => Promise<void>): HighWaterMarks {
+  const keyOf = (name: ObjectName): string =>
+    `${name.operatorOmni}/${objectPath(name.actorOmni, name.dataClass, name.service)}`;
+  return {
+    get: (name) => marks.get(keyOf(name)),
+    async raise(name, version, storedBy) {
+      const seen = marks.get(keyOf(name));
+      if (seen?.version === version) return;
+      const issuedAt = Math.max(seen?.issuedAt ?? 0, storedBy.issued_at);
+      marks.set(keyOf(name), { version, issuedAt, nonce: storedBy.nonce });
+      await save();
+    },
+  };
+}
