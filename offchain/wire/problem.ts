@@ -36,6 +36,7 @@ export const PROBLEMS = {
   storage_unavailable: { status: 503, title: "The object store or its database cannot be asked" },
   signer_unavailable: { status: 503, title: "The signer cannot be asked" },
   audit_unavailable: { status: 503, title: "The audit log cannot be written" },
+  upstream_unavailable: { status: 503, title: "The upstream cannot be asked" },
 } as const satisfies Record<string, { status: number; title: string }>;
 
 /** One of the protocol's refusal codes. */
