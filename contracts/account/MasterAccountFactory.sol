@@ -30,7 +30,6 @@ contract MasterAccountFactory is IMasterAccountFactory {
     /// @inheritdoc IMasterAccountFactory
     function getAddress(Passkey calldata first, uint256 salt) external view returns (address account) {
         P256Key.requireValid(first.x, first.y);
-        return
-            LibClone.predictDeterministicAddress(implementation, abi.encode(first), bytes32(salt), address(this));
+        return LibClone.predictDeterministicAddress(implementation, abi.encode(first), bytes32(salt), address(this));
     }
 }
