@@ -7,7 +7,7 @@ import { softwareAuthenticatorAt } from "../../offchain/client/software-authenti
 import { type Hex, fromBase64url, isBytes32, toBase64url } from "../../offchain/wire/bytes";
 import { UsageError } from "./networks";
 import type { Place } from "./operator-program";
-import { openPasskeyPage } from "./passkey-page";
+import { type PasskeyPage, openPasskeyPage } from "./passkey-page";
 import { type Values, type Voice, Refused, orRefuse, text } from "./program";
 
 /** A passkey that can be asked, and a page to close afterwards. */
@@ -78,21 +78,31 @@ function notYet(): UsageError {
   return new UsageError("There is no passkey in the state folder: run register-master first.");
 }
 
+/** The page is opened at the first ceremony: a program that finds nothing to do shows none. */
 async function openBrowserPasskey(file: string, isKnown: boolean, port: string | undefined): Promise<OpenPasskey> {
-  const page = await openPasskeyPage(port === undefined ? 0 : Number(port));
-  // not on standard output, which --json keeps for its one line
-  console.error(`Open this page in a browser on this machine:\n\n  ${page.url}\n`);
+  let opened: PasskeyPage | undefined;
+  const page = async (): Promise<PasskeyPage> => {
+    if (opened === undefined) {
+      opened = await openPasskeyPage(port === undefined ? 0 : Number(port));
+      // not on standard output, which --json keeps for its one line
+      console.error(`Open this page in a browser on this machine:\n\n  ${opened.url}\n`);
+    }
+    return opened;
+  };
+  const close = async (lastWord: string): Promise<void> => opened?.close(lastWord);
   try {
-    const credential = isKnown ? parseCredential(await readPrivate(file), file) : orRefuse(await page.create());
+    const credential = isKnown
+      ? parseCredential(await readPrivate(file), file)
+      : orRefuse(await (await page()).create());
     if (!isKnown) await writePrivate(file, `${JSON.stringify(storedForm(credential))}\n`);
     const authenticator: Authenticator = {
       credential,
       isSoftware: false,
-      getAssertion: (challenge, shown) => page.get(credential, challenge, shown),
+      getAssertion: async (challenge, shown) => (await page()).get(credential, challenge, shown),
     };
-    return { authenticator, close: (lastWord) => page.close(lastWord) };
+    return { authenticator, close };
   } catch (error) {
-    await page.close("The program has ended. This page can be closed.");
+    await close("The program has ended. This page can be closed.");
     throw error;
   }
 }

@@ -18,7 +18,7 @@ export async function runScript(
   name: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-  onStderr: (text: string) => void = () => undefined,
+  watch: { readonly onStderr?: (text: string) => void; readonly signal?: AbortSignal } = {},
 ): Promise<Outcome> {
   const inherited = { ...process.env };
   for (const variable of ["DEPLOYER_KEY", "MAINNET_CONFIRM", "CHAIN_RPC_URL", "CUSTOM_RPC_URL"]) {
@@ -30,12 +30,13 @@ export async function runScript(
     env: { ...inherited, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  watch.signal?.addEventListener("abort", () => child.kill());
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => {
     stderr += chunk.toString();
-    onStderr(stderr);
+    watch.onStderr?.(stderr);
   });
   const [code] = (await once(child, "close")) as [number | null];
   return {
