@@ -26,7 +26,11 @@ const config: HardhatUserConfig = {
   networks: {
     hardhat: { hardfork, enableRip7212: hardfork === "prague" },
     localhost: { url: process.env["CHAIN_RPC_URL"] ?? "http://127.0.0.1:8545" },
-    heima: { url: process.env["HEIMA_RPC_URL"] ?? "https://rpc.heima-parachain.heima.network", chainId: 212013, accounts },
+    heima: {
+      url: process.env["HEIMA_RPC_URL"] ?? "https://rpc.heima-parachain.heima.network",
+      chainId: 212013,
+      accounts,
+    },
     base: { url: process.env["BASE_RPC_URL"] ?? "https://mainnet.base.org", chainId: 8453, accounts },
     baseSepolia: { url: process.env["BASE_SEPOLIA_RPC_URL"] ?? "https://sepolia.base.org", chainId: 84532, accounts },
     custom: { url: process.env["CUSTOM_RPC_URL"] ?? "http://127.0.0.1:8545", accounts },

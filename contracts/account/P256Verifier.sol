@@ -124,7 +124,11 @@ contract P256Verifier {
                 mstore(0xac0, 1)
                 mstore(0xae0, 1)
                 let c := 1
-                for { let i := 1 } lt(i, 5) { i := add(i, 1) } {
+                for {
+                    let i := 1
+                } lt(i, 5) {
+                    i := add(i, 1)
+                } {
                     let j := add(0xa00, shl(7, i))
                     let x3, y3, z3 := twice(mload(j), mload(add(j, 0x20)), mload(add(j, 0x40)), p)
                     j := add(0xa00, shl(8, i))
@@ -144,7 +148,11 @@ contract P256Verifier {
                     mstore(add(j, 0xe0), c)
                 }
                 c := inverse(c, p)
-                for { let i := 8 } gt(i, 1) { i := sub(i, 1) } {
+                for {
+                    let i := 8
+                } gt(i, 1) {
+                    i := sub(i, 1)
+                } {
                     let j := add(0xa00, shl(7, i))
                     let zi := mulmod(c, mload(sub(j, 0x20)), p)
                     c := mulmod(c, mload(add(j, 0x40)), p)
@@ -152,20 +160,62 @@ contract P256Verifier {
                     entry(shl(6, i), mulmod(mload(j), zz, p), mulmod(mload(add(j, 0x20)), mulmod(zz, zi, p), p), p)
                 }
             }
-            gentry(0x40, 0x94e82e0c1ed3bdb90743191a9c5bbf0d88fc827fd214cc5f0b5ec6ba27673d69, 0x4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5, p)
-            gentry(0x80, 0x830d84e672fcb08275adc7fcfb4ae53c3f76961e880de4ca59f4b703b8996687, 0x07775510db8ed040293d9ac69f7430dbba7dade63ce982299e04b79d227873d1, p)
-            gentry(0xc0, 0xa1341b2d59ccf5bc3708106ae2b40e9a193948df1052567a04be99e439180293, 0x8734640c4998ff7e374b06ce1a64a2ecd82ab036384fb83d9a79b127a27d5032, p)
-            gentry(0x100, 0x1dacb5c9cd2f70455fd2219a6119d42ffce01d2587aa6910af6cfdbb94fcf7ad, 0xe0f1575a4c633cc719dfee5fda862d764efc96c3f30ee0055c42c23f184ed8c6, p)
-            gentry(0x140, 0xaea6f484aeaebf2e287b37a9f799702010737d03e0a41adbdeaab5f23c2fcc12, 0xe0c17da8904a727d8ae1bf36bf8a79260d012f00d4d80888d1d0bb44fda16da4, p)
-            gentry(0x180, 0x4fe5e8d4895b9fd46d2cdbd34768221cfdb38bf3144dea4b394f5516c3dd6e56, 0xe85c10743237dad56fec0e2dfba703791c00f7701c7e16bdfd7c48538fc77fe2, p)
-            gentry(0x1c0, 0x71acc48f5f4084bada44cf9983fe049f8106074857f010a4cff9d78fce784d5c, 0x73eb1dbde03318366d069f83a6f5900053c73633cb041b21c55e1a86c1f400b4, p)
-            gentry(0x200, 0x9d26886141164fadbfbd8bd2c54ab3523e2dc768f03168244b22623e24904c6c, 0xad5accbd91e9d8244ff15d771167cee0a2ed51f6bbe76a78da540a6a0f09957e, p)
+            gentry(
+                0x40,
+                0x94e82e0c1ed3bdb90743191a9c5bbf0d88fc827fd214cc5f0b5ec6ba27673d69,
+                0x4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5,
+                p
+            )
+            gentry(
+                0x80,
+                0x830d84e672fcb08275adc7fcfb4ae53c3f76961e880de4ca59f4b703b8996687,
+                0x07775510db8ed040293d9ac69f7430dbba7dade63ce982299e04b79d227873d1,
+                p
+            )
+            gentry(
+                0xc0,
+                0xa1341b2d59ccf5bc3708106ae2b40e9a193948df1052567a04be99e439180293,
+                0x8734640c4998ff7e374b06ce1a64a2ecd82ab036384fb83d9a79b127a27d5032,
+                p
+            )
+            gentry(
+                0x100,
+                0x1dacb5c9cd2f70455fd2219a6119d42ffce01d2587aa6910af6cfdbb94fcf7ad,
+                0xe0f1575a4c633cc719dfee5fda862d764efc96c3f30ee0055c42c23f184ed8c6,
+                p
+            )
+            gentry(
+                0x140,
+                0xaea6f484aeaebf2e287b37a9f799702010737d03e0a41adbdeaab5f23c2fcc12,
+                0xe0c17da8904a727d8ae1bf36bf8a79260d012f00d4d80888d1d0bb44fda16da4,
+                p
+            )
+            gentry(
+                0x180,
+                0x4fe5e8d4895b9fd46d2cdbd34768221cfdb38bf3144dea4b394f5516c3dd6e56,
+                0xe85c10743237dad56fec0e2dfba703791c00f7701c7e16bdfd7c48538fc77fe2,
+                p
+            )
+            gentry(
+                0x1c0,
+                0x71acc48f5f4084bada44cf9983fe049f8106074857f010a4cff9d78fce784d5c,
+                0x73eb1dbde03318366d069f83a6f5900053c73633cb041b21c55e1a86c1f400b4,
+                p
+            )
+            gentry(
+                0x200,
+                0x9d26886141164fadbfbd8bd2c54ab3523e2dc768f03168244b22623e24904c6c,
+                0xad5accbd91e9d8244ff15d771167cee0a2ed51f6bbe76a78da540a6a0f09957e,
+                p
+            )
             let a := shl(6, add(shr(252, u1), 8))
             let b := shl(6, add(shr(252, u2), 8))
             let z := 0
             x := 0
             y := 0
-            for { let i := 252 } 1 { } {
+            for {
+                let i := 252
+            } 1 {} {
                 x, y, z := plus(x, y, z, b, p)
                 x, y, z := plus(x, y, z, add(a, 0x440), p)
                 if iszero(i) {
@@ -212,7 +262,6 @@ contract P256Verifier {
                 g := mulmod(g, g, p)
                 x := addmod(mulmod(m, m, p), addmod(s, s, p), p)
                 y := addmod(mulmod(m, addmod(x, s, p), p), g, p)
-
             }
             z := mulmod(z, z, p)
             let valid := eq(x, mulmod(r, z, p))

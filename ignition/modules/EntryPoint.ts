@@ -12,8 +12,8 @@ export type EntryPointVersion = "0.7" | "0.8";
  * are, never compiled into ours.
  */
 export const ENTRY_POINT_ARTIFACT: Readonly<Record<EntryPointVersion, Artifact>> = {
-  "0.7": entryPointV07 as unknown as Artifact,
-  "0.8": entryPointV08 as unknown as Artifact,
+  "0.7": entryPointV07,
+  "0.8": entryPointV08,
 };
 
 /** EntryPoint v0.8 for a chain that lacks it. */
