@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { type Contract, JsonRpcProvider, NonceManager, Wallet } from "ethers";
 import { Agent } from "undici";
 
+import { readerRefusal } from "../../offchain/client/reader-check";
 import { type Hex, fromBase64url, toHex } from "../../offchain/wire/bytes";
 import { parseCap } from "../../offchain/wire/cap";
 import type { CapRequest } from "../../offchain/wire/cap-request";
@@ -15,7 +16,7 @@ import { generateSealKeyPair, hpkeOpen } from "../../offchain/wire/hpke";
 import { publicJwk } from "../../offchain/wire/jwks";
 import { mintPath } from "../../offchain/wire/mint";
 import { type Op, actorOmni, objectPath, operatorOmni, serviceHash } from "../../offchain/wire/names";
-import { encodeObjectHeader, parseObject } from "../../offchain/wire/object";
+import { decryptObject, encodeObjectHeader, parseObject } from "../../offchain/wire/object";
 import {
   REPLY_INFO,
   encodeStoreBody,
@@ -298,6 +299,33 @@ export class World {
     const opened = await hpkeOpen(pair, Buffer.concat([Buffer.from(REPLY_INFO), proof.digest]), sealed);
     const read = opened === undefined ? undefined : parseFetchAnswer(opened);
     return read === undefined ? { answer } : { secret: read.plaintext.toString(), answer };
+  }
+
+  /** What the client's reader says of an object that a hostile worker answers with. */
+  async readerRefuses(object: Buffer, contentKey: Buffer): Promise<string | undefined> {
+    const parsed = parseObject(object);
+    const plaintext = parsed === undefined ? undefined : decryptObject(parsed, contentKey);
+    if (parsed === undefined || plaintext === undefined) return "closed";
+    const { header } = parsed;
+    const answer = {
+      payload_b64: plaintext.toString("base64url"),
+      content_salt: header.contentSalt,
+      version: header.version,
+      stored_by: header.storedBy,
+    };
+    const device = await this.registry.getDevice(header.storedBy.device_key_hash);
+    const storer = {
+      operatorOmni: device.operatorOmni as Hex,
+      actorOmni: device.actorOmni as Hex,
+      key: device.key.toLowerCase() as Hex,
+      roles: Number(device.roles),
+      tier: Number(device.tier),
+      registeredAt: Number(device.registeredAt),
+      revokedAt: Number(device.revokedAt),
+      generation: Number(device.generation),
+    };
+    const { separator } = this;
+    return readerRefusal({ name: header.name, answer, plaintext, separator, storer, mark: undefined })?.code;
   }
 
   async storeHonestly(log: DrillLog): Promise<string> {

@@ -45,14 +45,15 @@ export async function dataKeys(parts: VaultParts, caller: string, body: Buffer):
   if (caller !== `URI:spiffe://agentkeys/worker/${String(route.dataClass)}`) {
     return refuse("caller_not_allowed", "The caller is the worker of another class.");
   }
+  const { op } = verified.value.cap;
+  if (op === "teardown" || op === "classify") return refuse("cap_op_mismatch", "This operation needs no content key.");
   const burned = await burn(parts, verified.value);
   if (!burned.ok) return burned;
-  const { op } = verified.value.cap;
   if (op === "store") return drawKey(parts, verified.value, words);
   return op === "fetch" ? openKey(parts, verified.value, words) : replaceKey(parts, verified.value, words);
 }
 
-/** POST to a listed path of a pinned worker; teardown and classify get no key. */
+/** POST to a listed path of a pinned worker. */
 function pinnedRoute(parts: VaultParts, words: DataKeysRequest): Result<{ readonly route: RedeemRoute }> {
   const route = REDEEM_ROUTES.find((one) => {
     const origin = one.dataClass === undefined ? undefined : parts.workerOrigins.get(one.dataClass);
