@@ -6,7 +6,12 @@ import { startStack } from "./lib/stack";
 /** `npm start`: the local stack until Ctrl-C, described in `.agentkeys/stack.json` for any program that joins it. */
 async function main(): Promise<void> {
   const state = resolve(".agentkeys");
-  const stack = await startStack({ dir: join(state, "stack"), say: (line) => { console.log(`  ${line}`); } });
+  const stack = await startStack({
+    dir: join(state, "stack"),
+    say: (line) => {
+      console.log(`  ${line}`);
+    },
+  });
   const { rpcUrl, chainId, contracts, entryPoint, urls, developmentKey } = stack;
   mkdirSync(state, { recursive: true, mode: 0o700 });
   const file = join(state, "stack.json");
