@@ -222,6 +222,11 @@ export class World {
     return { cap, request, mintProofs: [seen.header] };
   }
 
+  /** A mint body that the party's agent device signed. */
+  mintBody(request: CapRequest): string {
+    return mintBody(this.separator, this.agentDevice, request);
+  }
+
   mintRaw(op: Op, body: string): Promise<Answer> {
     return post(this.stack.urls.broker + mintPath(op, "credentials"), body);
   }
