@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import { IMasterAccount } from "../interfaces/IMasterAccount.sol";
 
 /// @title Execution of one call (ERC-7579) or a batch (ERC-7821); the first failure undoes everything
+/// @notice Reads the execution mode and makes the calls.
 abstract contract CallExecutor is IMasterAccount {
     struct Call {
         address to; // zero: the account itself

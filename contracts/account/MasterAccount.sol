@@ -15,6 +15,7 @@ import { CallExecutor } from "./CallExecutor.sol";
 import { PasskeyStore } from "./PasskeyStore.sol";
 
 /// @title ERC-4337 account owned by passkeys
+/// @notice Any one of its passkeys signs for it; see `IMasterAccount`.
 /// @dev Deployed once, locked, and run by clones that carry their first passkey in their code. No owner, no upgrade, no
 /// initializer. Validation reads the account's own code and storage and calls SHA-256 and the verifier, nothing else.
 contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccount {
@@ -25,6 +26,7 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
     /// deployment by a probe, never tried at run time.
     address public immutable verifier;
 
+    /// @notice Makes the code that clones run.
     /// @param entryPoint_ EntryPoint v0.7 or v0.8.
     /// @param verifier_ The P-256 verifier of this chain.
     constructor(address entryPoint_, address verifier_) {

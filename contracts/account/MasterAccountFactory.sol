@@ -8,11 +8,13 @@ import { P256Key } from "../libraries/P256Key.sol";
 import { MasterAccount } from "./MasterAccount.sol";
 
 /// @title Makes master accounts at addresses that commit to the first passkey
+/// @notice Deploys clones of one locked implementation, which it makes itself.
 /// @dev Solady's clone, not OpenZeppelin's: the latter reads SELFBALANCE, which ERC-7562 forbids during validation.
 contract MasterAccountFactory is IMasterAccountFactory {
     /// @inheritdoc IMasterAccountFactory
     address public immutable implementation;
 
+    /// @notice Deploys the implementation.
     /// @param entryPoint EntryPoint v0.7 or v0.8 that the accounts obey.
     /// @param verifier The P-256 verifier of this chain: 0x100 where a probe found the precompile, else a contract.
     constructor(address entryPoint, address verifier) {

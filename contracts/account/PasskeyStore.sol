@@ -5,6 +5,7 @@ import { IMasterAccount, Passkey } from "../interfaces/IMasterAccount.sol";
 import { P256Key } from "../libraries/P256Key.sol";
 
 /// @title The passkeys of an account: the first in the clone's code, later ones in storage
+/// @notice Finds, adds and removes passkeys.
 /// @dev The clone is Solady's `LibClone` with immutable arguments: 45 bytes of code, then abi.encode(Passkey). Code of
 /// any other length has no first passkey; that is what locks the implementation and a key delegated by EIP-7702.
 abstract contract PasskeyStore is IMasterAccount {

@@ -66,16 +66,17 @@ library WebAuthnAssertion {
             valid := and(valid, lt(sub(calldataload(add(o, 0x20)), 1), N_MINUS_1))
             valid := and(valid, lt(sub(calldataload(add(o, 0x40)), 1), HALF_N))
 
-            // sha256(authenticatorData ‖ sha256(clientDataJSON)) ‖ r ‖ s ‖ x ‖ y
+            // sha256(authenticatorData ‖ sha256(clientDataJSON)) ‖ r ‖ s ‖ x ‖ y. All gas by `not(0)`: the optimizer moves GAS
+            // away from its call, which ERC-7562 [OP-012] forbids.
             let m := mload(0x40)
             calldatacopy(m, cd, cdLength)
-            let done := staticcall(gas(), 2, m, cdLength, add(m, adLength), 0x20)
+            let done := staticcall(not(0), 2, m, cdLength, add(m, adLength), 0x20)
             calldatacopy(m, ad, adLength)
-            done := and(staticcall(gas(), 2, m, add(adLength, 0x20), m, 0x20), done)
+            done := and(staticcall(not(0), 2, m, add(adLength, 0x20), m, 0x20), done)
             calldatacopy(add(m, 0x20), add(o, 0x20), 0x40)
             mstore(add(m, 0x60), x)
             mstore(add(m, 0x80), y)
-            done := and(staticcall(gas(), verifier, m, 0xa0, 0x00, 0x20), done)
+            done := and(staticcall(not(0), verifier, m, 0xa0, 0x00, 0x20), done)
             if iszero(done) {
                 mstore(0x00, 0x21d13d3f) // VerificationOutOfGas()
                 revert(0x1c, 0x04)

@@ -1,0 +1,15 @@
+import { accountGasRows, heimaGasRows } from "../../test/helpers/gas-account";
+import { EVM } from "../../test/helpers/account";
+import { registryGasRows } from "../../test/helpers/gas-registry";
+
+/** Run by Hardhat once for each EVM; prints one JSON line per row. */
+async function main(): Promise<void> {
+  const rows = [
+    ...(await accountGasRows()),
+    ...(EVM === "prague" ? await heimaGasRows() : []),
+    ...(EVM === "osaka" ? await registryGasRows() : []),
+  ];
+  for (const { name, gas } of rows) console.log(JSON.stringify({ name, evm: EVM, gas }));
+}
+
+void main();
