@@ -12,12 +12,22 @@ export async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Flushes a directory, so that a rename in it lasts. */
+/** Flushes a directory, so that a rename in it lasts. For starting; blocks. */
 export function syncFolder(dir: string): void {
   const handle = openSync(dir, "r");
   try {
     fsyncSync(handle);
   } finally {
     closeSync(handle);
+  }
+}
+
+/** Flushes a directory, so that a rename in it lasts. */
+export async function flushFolder(dir: string): Promise<void> {
+  const handle = await open(dir, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }

@@ -1,32 +1,27 @@
 import { randomBytes } from "node:crypto";
-import { lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { copyFile, lstat, readFile, rename, rm } from "node:fs/promises";
-import { dirname, join, resolve, sep } from "node:path";
+import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { constants, link, open, realpath, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 
 import { sha256Hex } from "../wire/content-hash";
-import { syncFolder, writeNew } from "./durable";
+import { flushFolder, syncFolder, writeNew } from "./durable";
 import { lockFolder } from "./folder-lock";
 import type { ObjectStore, StoredObject } from "./objects";
 import { StoreUnavailable } from "./unavailable";
 
 const PREVIOUS = ".prev";
 const TEMPORARY = ".tmp-";
+const PROBE = ".probe";
 
 /**
  * Objects in a folder that this process has for itself: atomic rename, flushed, compare-and-swap under a lock per
- * path, the previous version beside it as `<name>.prev`.
+ * path, the previous version beside it as `<name>.prev`. Tags are the SHA-256 of the bytes.
  */
 export function folderObjects(options: { readonly dir: string }): ObjectStore {
-  const root = resolve(options.dir);
-  const lock = lockFolder(root);
+  const lock = lockFolder(options.dir);
+  const root = realpathSync(options.dir);
   removeLeftovers(root);
   const queues = new Map<string, Promise<unknown>>();
-
-  function fileOf(path: string): string {
-    const file = resolve(root, path);
-    if (!file.startsWith(root + sep)) throw new RangeError("an object's path leaves its folder");
-    return file;
-  }
 
   /** One writer at a time for each path. */
   async function alone<T>(file: string, act: () => Promise<T>): Promise<T> {
@@ -43,12 +38,18 @@ export function folderObjects(options: { readonly dir: string }): ObjectStore {
 
   async function read(file: string): Promise<StoredObject | undefined> {
     try {
-      if ((await lstat(file)).isSymbolicLink()) throw new StoreUnavailable("an object is a symbolic link");
-      const bytes = await readFile(file);
-      return { bytes, tag: sha256Hex(bytes) };
+      const dir = dirname(file);
+      if ((await realpath(dir)) !== dir) throw new StoreUnavailable("a folder of objects is a symbolic link");
+      const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+      try {
+        const bytes = await handle.readFile();
+        return { bytes, tag: sha256Hex(bytes) };
+      } finally {
+        await handle.close();
+      }
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT") return undefined;
+      // nothing under this path; but a whole folder that is gone is no answer
+      if ((error as NodeJS.ErrnoException).code === "ENOENT" && existsSync(root)) return undefined;
       throw unavailable(error);
     }
   }
@@ -56,50 +57,81 @@ export function folderObjects(options: { readonly dir: string }): ObjectStore {
   async function replace(file: string, bytes: Uint8Array, hasPrevious: boolean): Promise<void> {
     const dir = dirname(file);
     const temporary = join(dir, `${TEMPORARY}${randomBytes(8).toString("hex")}`);
+    const kept = `${temporary}${PREVIOUS}`;
     try {
       makeFolders(root, dir);
       await writeNew(temporary, bytes);
       if (hasPrevious) {
-        const kept = `${temporary}${PREVIOUS}`;
-        await copyFile(file, kept);
+        // a second name for the same bytes: durable already
+        await link(file, kept);
         await rename(kept, file + PREVIOUS);
+        // still there where both were one file: a crash came between the two renames of an earlier write
+        await rm(kept, { force: true });
       }
       await rename(temporary, file);
-      syncFolder(dir);
+      await flushFolder(dir);
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined);
+      for (const left of [temporary, kept]) await rm(left, { force: true }).catch(() => undefined);
       throw unavailable(error);
     }
   }
 
-  const store: ObjectStore = {
-    get: (path) => read(fileOf(path)),
+  async function put(path: string, bytes: Uint8Array, expected: string | undefined): Promise<"written" | "conflict"> {
+    const file = fileIn(root, path);
+    return alone(file, async () => {
+      const current = await read(file);
+      if (current?.tag !== expected) return "conflict";
+      await replace(file, bytes, current !== undefined);
+      return "written";
+    });
+  }
 
-    put: (path, bytes, expected) => {
-      const file = fileOf(path);
-      return alone(file, async () => {
-        const current = await read(file);
-        if (current?.tag !== expected) return "conflict";
-        await replace(file, bytes, current !== undefined);
-        return "written";
-      });
-    },
+  async function get(path: string): Promise<StoredObject | undefined> {
+    return read(fileIn(root, path));
+  }
+
+  async function removeProbe(): Promise<void> {
+    for (const name of [PROBE, PROBE + PREVIOUS]) await rm(join(root, name), { force: true });
+  }
+
+  return {
+    get,
+    put,
 
     async probe() {
-      const path = ".probe";
-      await rm(fileOf(path), { force: true });
-      const first = await store.put(path, Buffer.from("1"), undefined);
-      const stale = await store.put(path, Buffer.from("2"), undefined);
-      if (first !== "written" || stale !== "conflict") throw new StoreUnavailable("compare-and-swap is not enforced");
-      await rm(fileOf(path), { force: true });
+      const [first, second] = [randomBytes(16), randomBytes(16)];
+      try {
+        await removeProbe();
+        const made = await put(PROBE, first, undefined);
+        const madeTwice = await put(PROBE, second, undefined);
+        const tag = (await get(PROBE))?.tag;
+        const swapped = await put(PROBE, second, tag);
+        const swappedTwice = await put(PROBE, first, tag);
+        const found = await get(PROBE);
+        await removeProbe();
+        const answers = [made, madeTwice, swapped, swappedTwice].join(" ");
+        if (answers === "written conflict written conflict" && found?.bytes.equals(second) === true) return;
+      } catch (error) {
+        throw unavailable(error);
+      }
+      throw new StoreUnavailable("compare-and-swap is not enforced");
     },
 
-    close() {
+    async close() {
+      await Promise.all(queues.values());
       lock.release();
-      return Promise.resolve();
     },
   };
-  return store;
+}
+
+/** The file of a path; a path that leaves the folder, or names one of the store's own files, is a bug. */
+function fileIn(root: string, path: string): string {
+  const words = path.split("/");
+  const isOwn = words.some((word) => word.startsWith(TEMPORARY) || word.startsWith(".lock"));
+  if (isOwn || path.includes("\0") || path.endsWith(PREVIOUS) || words.some((word) => /^\.{0,2}$/.test(word))) {
+    throw new RangeError("an object's path leaves its folder or is the store's own");
+  }
+  return join(root, path);
 }
 
 /** Makes each missing folder and flushes its parent; refuses a symbolic link on the way. */

@@ -1,16 +1,19 @@
-import { closeSync, existsSync, ftruncateSync, fsyncSync, openSync, readFileSync } from "node:fs";
-import { type FileHandle, open, rename } from "node:fs/promises";
+import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync } from "node:fs";
+import { type FileHandle, constants, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
-import { syncFolder } from "./durable";
+import { flushFolder, syncFolder } from "./durable";
 import { StoreUnavailable } from "./unavailable";
 
 /** An append-only file of lines. Many appends at once share one write and one flush (group commit). */
 export interface Journal {
   /** Durable before it answers; throws `StoreUnavailable` when it could not be written. */
   append(line: string): Promise<void>;
-  /** Puts other lines in place of all of them, atomically; appends wait meanwhile. */
-  rewrite(lines: () => readonly string[]): Promise<void>;
+  /**
+   * Puts other lines in place of all that were there when it was called, atomically; what is appended meanwhile
+   * comes behind them. They are taken bit by bit while appends go on.
+   */
+  rewrite(lines: Iterable<string>): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -34,9 +37,12 @@ interface Waiting {
   readonly failed: (error: Error) => void;
 }
 
+/** Lines that a rewrite takes before it lets others on. */
+const REWRITE_STEP = 2_000;
+
 /**
  * Opens or makes a journal. A last line without its end is what a crash cut off: it was never acknowledged and is
- * dropped.
+ * dropped. After a write that failed every append is tried anew, behind the last durable byte.
  */
 export async function openJournal(file: string, encode: Encode = plainLines): Promise<OpenedJournal> {
   const lines = readWholeLines(file);
@@ -47,17 +53,26 @@ export async function openJournal(file: string, encode: Encode = plainLines): Pr
   let busy: Promise<void> | undefined;
   // set while the file may hold, behind `goodBytes`, something of a write that failed
   let isDirty = false;
+  // set while the file's name may not yet lead to it after a crash
+  let isUnnamed = false;
+  // what is written during a rewrite, to be taken over, and the step that takes it over
+  let carried: string[] | undefined;
+  let swap: (() => Promise<void>) | undefined;
+  let rewriting: Promise<void> = Promise.resolve();
 
   async function writeAll(batch: readonly Waiting[]): Promise<void> {
     try {
+      if (isUnnamed) await flushFolder(dirname(file));
+      isUnnamed = false;
       if (isDirty) await handle.truncate(goodBytes);
       isDirty = true;
       const encoded = encode(batch.map((one) => one.line));
-      const bytes = Buffer.from(encoded.lines.map((line) => `${line}\n`).join(""));
+      const bytes = bytesOf(encoded.lines);
       await handle.appendFile(bytes);
       await handle.datasync();
       goodBytes += bytes.length;
       isDirty = false;
+      carried?.push(...encoded.lines);
       encoded.written();
     } catch (error) {
       const failed = new StoreUnavailable("the journal could not be written", { cause: error });
@@ -68,63 +83,99 @@ export async function openJournal(file: string, encode: Encode = plainLines): Pr
   }
 
   function pump(): void {
-    if (busy !== undefined || waiting.length === 0) return;
-    const batch = waiting;
-    waiting = [];
-    busy = writeAll(batch).finally(() => {
+    if (busy !== undefined) return;
+    if (swap !== undefined) {
+      busy = swap();
+      swap = undefined;
+    } else if (waiting.length > 0) {
+      busy = writeAll(waiting);
+      waiting = [];
+    } else return;
+    void busy.finally(() => {
       busy = undefined;
       pump();
     });
   }
 
+  /** Runs between two writes. */
+  function exclusively(act: () => Promise<void>): Promise<void> {
+    return new Promise((done, failed) => {
+      swap = () => act().then(done, failed);
+      pump();
+    });
+  }
+
+  async function rewrite(kept: Iterable<string>): Promise<void> {
+    const temporary = `${file}.tmp`;
+    const behind: string[] = [];
+    carried = behind;
+    let next: FileHandle | undefined;
+    try {
+      await rm(temporary, { force: true });
+      const { O_WRONLY, O_CREAT, O_EXCL, O_APPEND } = constants;
+      const opened = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0o600);
+      next = opened;
+      for (const step of steps(kept)) await opened.appendFile(bytesOf(step));
+      // most of the bytes are flushed while appends go on
+      await opened.sync();
+      await exclusively(async () => {
+        await opened.appendFile(bytesOf(behind));
+        await opened.sync();
+        await rename(temporary, file);
+        const old = handle;
+        // the same handle goes on: nothing is ever appended to a file that has lost its name
+        handle = opened;
+        next = old;
+        goodBytes = (await opened.stat()).size;
+        isDirty = false;
+        isUnnamed = true;
+        await flushFolder(dirname(file));
+        isUnnamed = false;
+      });
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => undefined);
+      throw new StoreUnavailable("the journal could not be rewritten", { cause: error });
+    } finally {
+      carried = undefined;
+      await next?.close();
+    }
+  }
+
   const journal: Journal = {
     append(line) {
       return new Promise((done, failed) => {
-        waiting.push({ line, done, failed });
         // the rest of this turn's appends join the same flush
-        setImmediate(pump);
+        if (waiting.length === 0) setImmediate(pump);
+        waiting.push({ line, done, failed });
       });
     },
-
-    async rewrite(lines) {
-      while (busy !== undefined) await busy;
-      busy = replace(lines());
-      try {
-        await busy;
-      } finally {
-        busy = undefined;
-        pump();
-      }
+    rewrite(kept) {
+      // one after the other
+      rewriting = rewriting.catch(() => undefined).then(() => rewrite(kept));
+      return rewriting;
     },
-
     async close() {
+      await rewriting.catch(() => undefined);
       pump();
       while (busy !== undefined) await busy;
       await handle.close();
     },
   };
-
-  async function replace(kept: readonly string[]): Promise<void> {
-    const temporary = `${file}.tmp`;
-    let next: FileHandle | undefined;
-    try {
-      next = await open(temporary, "w", 0o600);
-      await next.writeFile(kept.map((one) => `${one}\n`).join(""));
-      await next.sync();
-      await rename(temporary, file);
-      syncFolder(dirname(file));
-      await handle.close();
-      handle = await open(file, "a", 0o600);
-      goodBytes = (await handle.stat()).size;
-      isDirty = false;
-    } catch (error) {
-      throw new StoreUnavailable("the journal could not be rewritten", { cause: error });
-    } finally {
-      await next?.close();
-    }
-  }
-
   return { journal, lines };
+}
+
+function* steps(lines: Iterable<string>): Generator<readonly string[]> {
+  let step: string[] = [];
+  for (const line of lines) {
+    if (step.push(line) < REWRITE_STEP) continue;
+    yield step;
+    step = [];
+  }
+  yield step;
+}
+
+function bytesOf(lines: readonly string[]): Buffer {
+  return Buffer.from(lines.length === 0 ? "" : `${lines.join("\n")}\n`);
 }
 
 function readWholeLines(file: string): readonly string[] {
@@ -137,10 +188,9 @@ function readWholeLines(file: string): readonly string[] {
     fsyncSync(handle);
     closeSync(handle);
   }
-  return end === 0
-    ? []
-    : bytes
-        .subarray(0, end - 1)
-        .toString("utf8")
-        .split("\n");
+  if (end === 0) return [];
+  return bytes
+    .subarray(0, end - 1)
+    .toString("utf8")
+    .split("\n");
 }

@@ -22,30 +22,43 @@ const MIGRATIONS: readonly string[] = [
  */
 export async function pgliteVersions(options: { readonly dir: string }): Promise<VersionStore> {
   const lock = lockFolder(options.dir);
-  const db = await openDatabase(join(options.dir, "pg"));
-  const rows = await db.query<{ path: string; version: string; digest: Hex }>("SELECT * FROM object_versions");
-  const known = new Map<string, VersionRecord>(
-    rows.rows.map((row) => [row.path, { version: Number(row.version), digest: row.digest }]),
-  );
-  return {
-    get: (path) => Promise.resolve(known.get(path)),
-    async set(path, record) {
-      try {
-        await db.query(
-          `INSERT INTO object_versions VALUES ($1, $2, $3) ON CONFLICT (path) DO UPDATE
-           SET version = excluded.version, digest = excluded.digest WHERE object_versions.version <= excluded.version`,
-          [path, record.version, record.digest],
-        );
-      } catch (error) {
-        throw new StoreUnavailable("the database of versions failed", { cause: error });
-      }
-      if ((known.get(path)?.version ?? 0) <= record.version) known.set(path, record);
-    },
-    async close() {
-      await db.close();
-      lock.release();
-    },
-  };
+  try {
+    const db = await openDatabase(join(options.dir, "pg"));
+    const known = await readAll(db);
+    return {
+      get: (path) => Promise.resolve(known.get(path)),
+      async set(path, record) {
+        try {
+          await db.query(
+            `INSERT INTO object_versions VALUES ($1, $2, $3) ON CONFLICT (path) DO UPDATE
+             SET version = excluded.version, digest = excluded.digest
+             WHERE object_versions.version <= excluded.version`,
+            [path, record.version, record.digest],
+          );
+        } catch (error) {
+          throw new StoreUnavailable("the database of versions failed", { cause: error });
+        }
+        if ((known.get(path)?.version ?? 0) <= record.version) known.set(path, record);
+      },
+      async close() {
+        await db.close();
+        lock.release();
+      },
+    };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function readAll(db: PGlite): Promise<Map<string, VersionRecord>> {
+  try {
+    const { rows } = await db.query<{ path: string; version: string; digest: Hex }>("SELECT * FROM object_versions");
+    return new Map(rows.map((row) => [row.path, { version: Number(row.version), digest: row.digest }]));
+  } catch (error) {
+    await db.close().catch(() => undefined);
+    throw new StoreUnavailable("the database of versions cannot be read", { cause: error });
+  }
 }
 
 async function openDatabase(dir: string): Promise<PGlite> {
