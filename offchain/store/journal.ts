@@ -55,8 +55,9 @@ export async function openJournal(file: string, encode: Encode = plainLines): Pr
   let isDirty = false;
   // set while the file's name may not yet lead to it after a crash
   let isUnnamed = false;
-  // what is written during a rewrite, to be taken over, and the step that takes it over
-  let carried: string[] | undefined;
+  // for each rewrite from its call on, also while it waits for another: what is written, to be taken over
+  const carried = new Set<string[]>();
+  // the step that takes it over
   let swap: (() => Promise<void>) | undefined;
   let rewriting: Promise<void> = Promise.resolve();
 
@@ -72,7 +73,7 @@ export async function openJournal(file: string, encode: Encode = plainLines): Pr
       await handle.datasync();
       goodBytes += bytes.length;
       isDirty = false;
-      carried?.push(...encoded.lines);
+      for (const behind of carried) behind.push(...encoded.lines);
       encoded.written();
     } catch (error) {
       const failed = new StoreUnavailable("the journal could not be written", { cause: error });
@@ -105,10 +106,8 @@ export async function openJournal(file: string, encode: Encode = plainLines): Pr
     });
   }
 
-  async function rewrite(kept: Iterable<string>): Promise<void> {
+  async function rewrite(kept: Iterable<string>, behind: string[]): Promise<void> {
     const temporary = `${file}.tmp`;
-    const behind: string[] = [];
-    carried = behind;
     let next: FileHandle | undefined;
     try {
       await rm(temporary, { force: true });
@@ -136,7 +135,7 @@ export async function openJournal(file: string, encode: Encode = plainLines): Pr
       await rm(temporary, { force: true }).catch(() => undefined);
       throw new StoreUnavailable("the journal could not be rewritten", { cause: error });
     } finally {
-      carried = undefined;
+      carried.delete(behind);
       await next?.close();
     }
   }
@@ -150,8 +149,10 @@ export async function openJournal(file: string, encode: Encode = plainLines): Pr
       });
     },
     rewrite(kept) {
+      const behind: string[] = [];
+      carried.add(behind);
       // one after the other
-      rewriting = rewriting.catch(() => undefined).then(() => rewrite(kept));
+      rewriting = rewriting.catch(() => undefined).then(() => rewrite(kept, behind));
       return rewriting;
     },
     async close() {

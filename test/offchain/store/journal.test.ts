@@ -138,6 +138,18 @@ describe("openJournal", () => {
       expect(lines.at(-1)).to.equal(`appended ${String(n - 1)}`);
     });
 
+    it("carries over what is appended while it waits for another", async () => {
+      const file = newFile();
+      const { journal } = await openJournal(file);
+      await journal.append("one");
+      const first = journal.rewrite(["one"]);
+      const second = journal.rewrite(["one"]);
+      await journal.append("two");
+      await Promise.all([first, second]);
+      await journal.close();
+      expect(readFileSync(file, "utf8")).to.equal("one\ntwo\n");
+    });
+
     it("changes nothing when it fails, and leaves no temporary file", async () => {
       const file = newFile();
       const { journal } = await openJournal(file);
