@@ -1,4 +1,4 @@
-import type { Express } from "express";
+import type { RequestListener } from "node:http";
 
 import type { ChainReader } from "../chain/reader";
 import type { Logger } from "../http/log";
@@ -28,7 +28,7 @@ export interface BrokerParts {
 }
 
 /** Checks and countersigns caps; publishes its keys. @see protocol 3.3 */
-export function brokerApp(parts: BrokerParts): Express {
+export function brokerApp(parts: BrokerParts): RequestListener {
   const mints = MINT_ROUTES.map((route): Route => ({
     method: "POST",
     path: route.path,

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
 
-import express, { type Express } from "express";
+import express, { type Request, type Response } from "express";
 
 import { type Failure, type Result, failure, ok, refuse } from "../wire/result";
 import { checkMediaType, discardAndClose, rawValues, readBody } from "./body";
+import { checkFraming } from "./framing";
 import { type Probe, readiness } from "./health";
 import type { Logger } from "./log";
 import type { Metrics } from "./metrics";
@@ -63,14 +64,20 @@ export interface ServiceFace {
  * writer, request ids, metrics, one log line a request. Precedence as protocol 3.11: route, media type, header
  * counts, size while reading, then the handler.
  */
-export function serviceApp(face: ServiceFace): Express {
+export function serviceApp(face: ServiceFace): RequestListener {
   const app = express();
   app.disable("x-powered-by").disable("etag").enable("case sensitive routing").enable("strict routing");
   const routes = new Map([...face.routes, ...ownRoutes(face)].map((one) => [`${one.method} ${one.path}`, one]));
-  app.use((request: IncomingMessage, response: ServerResponse) => {
+  const onRequest: RequestListener = (request, response) => {
     void answer(face, routes, request, response);
-  });
-  return app;
+  };
+  app.use(onRequest);
+  // Express passes by every handler when it cannot read a request-target, and would answer in HTML by itself
+  return (request, response) => {
+    app(request as Request, response as Response, () => {
+      onRequest(request, response);
+    });
+  };
 }
 
 async function answer(
@@ -109,6 +116,8 @@ async function decide(
   request: IncomingMessage,
   requestId: string,
 ): Promise<Result<unknown> | undefined> {
+  const framing = checkFraming(request);
+  if (!framing.ok) return framing;
   if (route === undefined)
     return refuse("route_not_found", "No such method and path; paths are matched byte for byte.");
   const media = checkMediaType(request);

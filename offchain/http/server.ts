@@ -1,11 +1,19 @@
 import { randomUUID } from "node:crypto";
-import { type RequestListener, type Server, createServer } from "node:http";
+import {
+  type IncomingMessage,
+  type RequestListener,
+  STATUS_CODES,
+  type Server,
+  type ServerResponse,
+  createServer,
+} from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import type { TlsOptions } from "node:tls";
 
-import { problemDocument } from "../wire/problem";
-import { failure } from "../wire/result";
+import { PROBLEMS, problemDocument } from "../wire/problem";
+import { type Failure, failure } from "../wire/result";
 import type { Logger } from "./log";
 
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -27,26 +35,41 @@ export interface ListenOptions {
   readonly tls?: TlsOptions;
 }
 
-/** Listens; what is no HTTP at all is answered as `request_malformed`. */
+/** A request line of HTTP/1 whose method Node has never heard of. @see RFC 9112 §3 */
+const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ \r\n]+ HTTP\/1\.[01]\r\n/;
+
+/** Listens; what is no HTTP at all is answered as `request_malformed`, and every answer is a problem document. */
 export async function listen(handler: RequestListener, options: ListenOptions): Promise<Listening> {
   const http = {
     maxHeaderSize: MAX_HEADER_BYTES,
     requestTimeout: 30_000,
     headersTimeout: 10_000,
     keepAliveTimeout: 65_000,
+    // asked for by the handler, which answers with a problem document where Node would not
+    requireHostHeader: false,
+  };
+  const latest = new WeakMap<Duplex, { readonly request: IncomingMessage; readonly response: ServerResponse }>();
+  const onRequest: RequestListener = (request, response) => {
+    latest.set(request.socket, { request, response });
+    handler(request, response);
   };
   const server: Server =
-    options.tls === undefined ? createServer(http, handler) : createTlsServer({ ...http, ...options.tls }, handler);
-  server.on("clientError", (_error, socket) => {
-    if (!socket.writable) {
-      socket.destroy();
+    options.tls === undefined ? createServer(http, onRequest) : createTlsServer({ ...http, ...options.tls }, onRequest);
+  server.on("clientError", (error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }, socket) => {
+    const last = latest.get(socket);
+    if (last?.response.writableFinished === false && (last.response.headersSent || last.request.complete)) {
+      // what came before has an answer of its own, which a second one must not overtake
+      last.response.once("finish", () => socket.end());
       return;
     }
-    const requestId = randomUUID();
-    const body = JSON.stringify(problemDocument(failure("request_malformed", "This is no HTTP request."), requestId));
-    const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nx-request-id: ${requestId}\r\n`;
-    socket.end(`${head}content-length: ${String(Buffer.byteLength(body))}\r\nconnection: close\r\n\r\n${body}`);
+    const isUnknownMethod = error.code === "HPE_INVALID_METHOD" && REQUEST_LINE.test(firstLine(error.rawPacket));
+    answerWithoutParser(socket, isUnknownMethod ? NO_ROUTE : NO_HTTP);
   });
+  server.on("connect", (_request, socket) => {
+    answerWithoutParser(socket, NO_ROUTE);
+  });
+  // an expectation that is not understood may be passed over (RFC 9110 §10.1.1); Node would answer 417 by itself
+  server.on("checkExpectation", onRequest);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host, () => {
@@ -70,6 +93,33 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
         server.closeIdleConnections();
       }),
   };
+}
+
+const NO_HTTP = failure("request_malformed", "This is no HTTP request.");
+const NO_ROUTE = failure("route_not_found", "No such method and path.");
+
+function firstLine(packet: Buffer | undefined): string {
+  return packet?.subarray(0, MAX_HEADER_BYTES).toString("latin1") ?? "";
+}
+
+/** Writes a problem document where there is no response object to write it, and ends the connection. */
+function answerWithoutParser(socket: Duplex, why: Failure): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const requestId = randomUUID();
+  const { status } = PROBLEMS[why.code];
+  const body = JSON.stringify(problemDocument(why, requestId));
+  const lines = [
+    `HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? ""}`,
+    "content-type: application/problem+json",
+    `content-length: ${String(Buffer.byteLength(body))}`,
+    "cache-control: no-store",
+    `x-request-id: ${requestId}`,
+    "connection: close",
+  ];
+  socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
 }
 
 /** A running service: what to close, in order, when it is told to stop. */

@@ -1,4 +1,4 @@
-import type { Express } from "express";
+import type { RequestListener } from "node:http";
 
 import { CONTROL_LIMIT, type RequestContext, type Route, serviceApp } from "../http/routes";
 import { orUnavailable, replayFenceIsPast } from "../http/store-probes";
@@ -16,7 +16,7 @@ import { teardownObject } from "./teardown";
 export const STORE_LIMIT = 1_572_864;
 
 /** The worker of one data class: checks a cap as if the broker were hostile. @see services note 4.2 */
-export function workerApp(parts: WorkerParts): Express {
+export function workerApp(parts: WorkerParts): RequestListener {
   const routes = REDEEM_ROUTES.filter((route) => route.dataClass === parts.dataClass).map((route): Route => ({
     method: "POST",
     path: route.path,

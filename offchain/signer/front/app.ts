@@ -1,4 +1,4 @@
-import type { Express } from "express";
+import type { RequestListener } from "node:http";
 
 import type { Logger } from "../../http/log";
 import type { Metrics } from "../../http/metrics";
@@ -18,7 +18,7 @@ export interface FrontParts {
 }
 
 /** Terminates mTLS, enforces sizes and callers, and hands each request as received to the vault. @see protocol 3.7 */
-export function frontApp(parts: FrontParts): Express {
+export function frontApp(parts: FrontParts): RequestListener {
   const { vault, log, metrics } = parts;
   const passOn = (method: "GET" | "POST", path: string, callers: readonly string[]): Route => ({
     method,
