@@ -9,7 +9,6 @@ import { CAP_REQUEST_TYPE, capRequestDigest } from "../../../offchain/wire/cap-r
 import { sha256Hex } from "../../../offchain/wire/content-hash";
 import { deviceBindingDigest } from "../../../offchain/wire/device-binding";
 import { domainSeparator } from "../../../offchain/wire/eip712";
-import { readJson } from "../../../offchain/wire/json";
 import { keccak256Hex, keccakReady } from "../../../offchain/wire/keccak";
 import { actorOmni, deviceKeyHash, operatorOmni, serviceHash } from "../../../offchain/wire/names";
 import { decryptObject, encodeObjectHeader, encryptObject, parseObject } from "../../../offchain/wire/object";
@@ -122,30 +121,4 @@ describe("wire: known answers of protocol 3.10", () => {
     expect(isSealTo(`0xec${"ff".repeat(30)}7f`)).to.equal(false);
     expect(isSealTo(`0x09${"00".repeat(31)}`)).to.equal(true);
   });
-});
-
-describe("wire: the one JSON reader", () => {
-  const accepted = ['{"a":1}', '{"a":{"b":[1,"x",null,true]}}', "9007199254740991", '"\\ud83d\\ude00"', ' {"a" : 0 } '];
-  const refused = {
-    "a duplicate": '{"a":1,"a":2}',
-    "a duplicate after unescaping": '{"a":1,"\\u0061":2}',
-    "a fraction": "1.0",
-    "an exponent": "1e3",
-    "minus zero": "-0",
-    "a leading zero": "01",
-    "above 2^53-1": "9007199254740992",
-    "a lone surrogate": '"\\ud83d"',
-    "a byte order mark": "\ufeff{}",
-    "a ninth level": "[[[[[[[[[1]]]]]]]]]",
-    "a trailing comma": '{"a":1,}',
-    "a second value": "{}{}",
-    "a raw control character": '"\u0001"',
-    nothing: "",
-  };
-  for (const text of accepted) it(`reads ${text}`, () => expect(readJson(Buffer.from(text)).ok).to.equal(true));
-  for (const [name, text] of Object.entries(refused)) {
-    it(`refuses ${name}`, () => expect(readJson(Buffer.from(text)).ok).to.equal(false));
-  }
-  it("reads eight levels", () => expect(readJson(Buffer.from("[[[[[[[[1]]]]]]]]")).ok).to.equal(true));
-  it("refuses bytes that are not UTF-8", () => expect(readJson(Buffer.from([0x22, 0xff, 0x22])).ok).to.equal(false));
 });
