@@ -44,6 +44,8 @@ export interface ClientOptions {
   readonly marks: HighWaterMarks;
   /** PEM, in place of the system's roots. */
   readonly ca?: string | Buffer;
+  /** Milliseconds for one exchange with one service; 30,000 by default. */
+  readonly timeoutMs?: number;
   /** Unix seconds. */
   readonly now: () => number;
 }
@@ -84,7 +86,7 @@ export async function createClient(options: ClientOptions): Promise<Client> {
   }
   const { device, operatorOmni, chain, marks, now } = options;
   const separator = domainSeparator(options.domain);
-  const exchange = httpExchange(options.ca);
+  const exchange = httpExchange(options.ca, options.timeoutMs);
 
   async function mint(op: Op, wish: ObjectWish, hash: Hex): Promise<Result<{ cap: string; request: CapRequest }>> {
     const query = { ...wish, deviceKeyHash: device.deviceKeyHash, operatorOmni };
@@ -102,7 +104,7 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     };
     const body = encodeMint(request, device.sign(capRequestDigest(separator, request)));
     const answer = await exchange.post(options.urls.broker + mintPath(op, wish.dataClass), body);
-    if (answer === "unreachable") return refuse("internal_error", "The broker did not answer: is its URL right?");
+    if (answer === "unreachable") return refuse("upstream_unavailable", "The broker did not answer: is its URL right?");
     if (!answer.ok) return answer;
     const read = readJsonObject(answer.value);
     const cap = read.ok ? read.value["cap"] : undefined;
@@ -149,7 +151,7 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const answer = await redeem(op, wish, minted.value.cap, text, ZERO32);
     // a write may have happened: it is never repeated by itself
     if (answer === "unreachable")
-      return refuse("internal_error", "The worker did not answer; the write may have happened.");
+      return refuse("upstream_unavailable", "The worker did not answer; the write may have happened.");
     if (!answer.ok) return answer;
     const written = parseWriteAnswer(answer.value.bytes);
     return written === undefined ? refuse("internal_error", "The worker's answer is none.") : ok(written);
@@ -198,7 +200,8 @@ export async function createClient(options: ClientOptions): Promise<Client> {
       let answer = await redeem("fetch", wish, minted.value.cap, "{}", pair.publicKey);
       // reading twice is safe: the cap lives on, and each try has a proof of its own
       if (answer === "unreachable") answer = await redeem("fetch", wish, minted.value.cap, "{}", pair.publicKey);
-      if (answer === "unreachable") return refuse("internal_error", "The worker did not answer: is its URL right?");
+      if (answer === "unreachable")
+        return refuse("upstream_unavailable", "The worker did not answer: is its URL right?");
       if (answer.ok) return believe(wish, pair, answer.value.bytes, answer.value.digest);
       const mark = marks.get({ operatorOmni, ...wish });
       if (answer.failure.code !== "object_not_found" || mark === undefined) return answer;

@@ -2,9 +2,10 @@ import { Agent, request } from "undici";
 
 import { readJsonObject } from "../wire/json";
 import { isProblemCode } from "../wire/problem";
-import { type FailureReason, type Result, failure, ok, refuse } from "../wire/result";
+import { type Result, failure, isFailureReason, ok, refuse } from "../wire/result";
 
-const TIMEOUT_MS = 15_000;
+/** Milliseconds for one whole exchange; the vault and the chain behind a worker have 10,000 each. */
+const TIMEOUT_MS = 30_000;
 /** Largest answer that is read: 1 MiB of plaintext, encoded twice, with room. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
@@ -16,9 +17,9 @@ export interface Exchange {
 }
 
 /** Over kept-alive connections; `ca` in place of the system's roots. */
-export function httpExchange(ca?: string | Buffer): Exchange {
+export function httpExchange(ca?: string | Buffer, timeoutMs = TIMEOUT_MS): Exchange {
   const connect = ca === undefined ? {} : { ca };
-  const dispatcher = new Agent({ connect, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+  const dispatcher = new Agent({ connect });
   return {
     async post(url, body, headers = {}) {
       try {
@@ -27,6 +28,8 @@ export function httpExchange(ca?: string | Buffer): Exchange {
           headers: { "content-type": "application/json", ...headers },
           body,
           dispatcher,
+          // of the whole: a server that sends a byte now and then is no answer either
+          signal: AbortSignal.timeout(timeoutMs),
         });
         const chunks: Buffer[] = [];
         let size = 0;
@@ -48,10 +51,12 @@ export function httpExchange(ca?: string | Buffer): Exchange {
 function refusalIn(bytes: Buffer, status: number): Result<never> {
   const read = readJsonObject(bytes);
   if (!read.ok || !isProblemCode(read.value["code"])) {
-    return refuse("internal_error", `The service answered ${String(status)} without a problem document.`);
+    // 502 to 504 come from what stands before a service that is down
+    const code = status > 500 ? "upstream_unavailable" : "internal_error";
+    return refuse(code, `The service answered ${String(status)} without a problem document.`);
   }
   const { code, detail, reason } = read.value;
-  const why = typeof reason === "string" ? (reason as FailureReason) : undefined;
+  const why = isFailureReason(reason) ? reason : undefined;
   const words = typeof detail === "string" ? detail : "The service gave no detail.";
   return { ok: false, failure: failure(code, words, why) };
 }

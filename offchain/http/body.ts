@@ -48,9 +48,15 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Resul
   });
 }
 
-/** After a 413: half-close, discard at most 64 KiB or 500 ms, then close. @see protocol 3.11 "Precedence" */
+/**
+ * After an answer that came before the body's end: half-close, discard at most 64 KiB, close after at most 500 ms.
+ * What comes after the 64 KiB is not read, so that a sender who writes without pause is held back instead of reset,
+ * and can read why. @see protocol 3.11 "Precedence"
+ */
 export function discardAndClose(request: IncomingMessage, response: ServerResponse): void {
   const { socket } = request;
+  // Node destroys the socket once the answer is written, and the reset would take the answer from who is still sending
+  socket.destroySoon = () => socket.end();
   let left = DISCARD_BYTES;
   const timer = setTimeout(() => socket.destroy(), DISCARD_MS);
   socket.once("close", () => {
@@ -58,7 +64,7 @@ export function discardAndClose(request: IncomingMessage, response: ServerRespon
   });
   request.on("data", (chunk: Buffer) => {
     left -= chunk.length;
-    if (left <= 0) socket.destroy();
+    if (left <= 0) request.pause();
   });
   request.on("error", () => undefined);
   const halfClose = (): void => {

@@ -6,11 +6,19 @@ import { request } from "undici";
 import { parseJwks } from "../wire/jwks";
 import { type Result, ok, refuse } from "../wire/result";
 
-/** How often the key set is asked for; it may be used for 60 s. @see protocol 3.3 */
-const REFRESH_MS = 30_000;
-const RETRY_MS = 2_000;
-/** Without any answer for this long, no cap is believed. */
-const MAX_AGE_MS = 300_000;
+/** Milliseconds. @see protocol 3.3 */
+export interface FollowerTiming {
+  /** How often the key set is asked for; it may be used for 60 s. */
+  readonly refreshMs: number;
+  /** After a question without an answer. */
+  readonly retryMs: number;
+  /** Without any answer for this long, no cap is believed. */
+  readonly maxAgeMs: number;
+  /** For one whole answer. */
+  readonly answerMs: number;
+}
+
+const TIMING: FollowerTiming = { refreshMs: 30_000, retryMs: 2_000, maxAgeMs: 300_000, answerMs: 5_000 };
 const MAX_BYTES = 64 * 1024;
 
 /** The broker's live keys as a receiver knows them. */
@@ -24,24 +32,24 @@ export interface BrokerKeys {
 type Keys = ReadonlyMap<string, KeyObject>;
 
 /** Follows `/.well-known/jwks.json` of the configured broker; redirects are not followed. */
-export async function brokerKeysFromOrigin(origin: string): Promise<BrokerKeys> {
+export async function brokerKeysFromOrigin(origin: string, timing = TIMING): Promise<BrokerKeys> {
   let keys: Keys = new Map();
   let readAt = -Infinity;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
 
   async function refresh(): Promise<void> {
-    const fetched = await fetchKeys(origin);
+    const fetched = await fetchKeys(origin, timing.answerMs);
     if (fetched !== undefined) {
       keys = fetched;
       readAt = performance.now();
     }
     if (isClosed) return;
-    timer = setTimeout(() => void refresh(), fetched === undefined ? RETRY_MS : REFRESH_MS);
+    timer = setTimeout(() => void refresh(), fetched === undefined ? timing.retryMs : timing.refreshMs);
   }
   await refresh();
 
-  const isYoung = (): boolean => performance.now() - readAt < MAX_AGE_MS;
+  const isYoung = (): boolean => performance.now() - readAt < timing.maxAgeMs;
   return {
     key: (kid) => (isYoung() ? keys.get(kid) : undefined),
     ready: () => (isYoung() ? ok(undefined) : refuse("broker_sig_invalid", "The broker's key set could not be read.")),
@@ -80,9 +88,10 @@ export function brokerKeysFromFile(file: string): BrokerKeys {
   };
 }
 
-async function fetchKeys(origin: string): Promise<Keys | undefined> {
+async function fetchKeys(origin: string, answerMs: number): Promise<Keys | undefined> {
   try {
-    const answer = await request(`${origin}/.well-known/jwks.json`, { headersTimeout: 3_000, bodyTimeout: 3_000 });
+    const signal = AbortSignal.timeout(answerMs);
+    const answer = await request(`${origin}/.well-known/jwks.json`, { signal });
     const chunks: Buffer[] = [];
     let size = 0;
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {

@@ -14,11 +14,10 @@ import type { TlsOptions } from "node:tls";
 
 import { PROBLEMS, problemDocument } from "../wire/problem";
 import { type Failure, failure } from "../wire/result";
+import { drain } from "./drain";
 import type { Logger } from "./log";
 
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Milliseconds that requests in flight have to end after SIGTERM. */
-const DRAIN_MS = 10_000;
 
 /** A listening server. */
 export interface Listening {
@@ -33,6 +32,8 @@ export interface ListenOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly tls?: TlsOptions;
+  /** Milliseconds that requests in flight have to end once it closes; 10,000 by default. */
+  readonly drainMs?: number;
 }
 
 /** A request line of HTTP/1 whose method Node has never heard of. @see RFC 9112 §3 */
@@ -81,17 +82,7 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   const scheme = options.tls === undefined ? "http" : "https";
   return {
     url: `${scheme}://${options.host}:${String(port)}`,
-    close: () =>
-      new Promise((resolve) => {
-        const timer = setTimeout(() => {
-          server.closeAllConnections();
-        }, DRAIN_MS);
-        server.close(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-        server.closeIdleConnections();
-      }),
+    close: () => drain(server, options.drainMs),
   };
 }
 
@@ -152,6 +143,8 @@ export function runMain(log: Logger, start: () => Promise<RunningService>): void
     },
     (error: unknown) => {
       fail(error);
+      // whatever the log's level
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
       process.exit(1);
     },
   );

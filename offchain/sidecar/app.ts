@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 
+import { discardAndClose } from "../http/body";
+import { checkFraming } from "../http/framing";
 import type { Logger } from "../http/log";
 import { sendProblem } from "../http/problem";
 import { type Failure, type Result, failure } from "../wire/result";
@@ -18,6 +20,8 @@ export interface SidecarParts {
   /** Whether what is cached may still be used: asked of the chain at each call, answered once per block. */
   readonly stillAllowed: (service: string) => Promise<Result<unknown>>;
   readonly log: Logger;
+  /** Milliseconds for name, TCP and TLS of an upstream; 10,000 by default. */
+  readonly connectMs?: number;
 }
 
 /** `/{service}/…` forwarded to the service's pinned upstream with its credential. @see services note 4.4 */
@@ -34,8 +38,9 @@ export function sidecarHandler(parts: SidecarParts, admits: Admission): RequestL
       })
       .then((refused) => {
         if (refused !== undefined) {
-          request.resume();
-          sendProblem(response, refused, requestId, true);
+          const isUnread = !request.complete;
+          if (isUnread) discardAndClose(request, response);
+          sendProblem(response, refused, requestId, isUnread);
         }
         const ms = Math.round((performance.now() - started) * 100) / 100;
         const service = request.url?.split("/")[1] ?? "";
@@ -54,6 +59,8 @@ async function call(
 ): Promise<Failure | undefined> {
   const denied = admits(request);
   if (denied !== undefined) return denied;
+  const framing = checkFraming(request);
+  if (!framing.ok) return framing.failure;
   const [, service = "", rest = ""] = /^\/([^/?]*)(.*)$/.exec(request.url ?? "") ?? [];
   const entry = parts.services.get(service);
   const agent = agents.get(service);
@@ -65,12 +72,18 @@ async function call(
   if (!path.ok) return path.failure;
   const held = await parts.cache.get(service, () => parts.load(service));
   if (!held.ok) return held.failure;
-  if (!held.value.isCold) {
-    const allowed = await parts.stillAllowed(service);
-    if (!allowed.ok) {
-      parts.cache.drop(service);
-      return allowed.failure;
+  const { secret, isCold } = held.value;
+  try {
+    if (!isCold) {
+      const allowed = await parts.stillAllowed(service);
+      if (!allowed.ok) {
+        parts.cache.drop(service);
+        return allowed.failure;
+      }
     }
+    const limit = parts.connectMs === undefined ? {} : { connectMs: parts.connectMs };
+    return await forward({ entry, agent, path: path.value, secret, incoming: request, outgoing: response, ...limit });
+  } finally {
+    secret.fill(0);
   }
-  return forward(entry, agent, path.value, held.value.secret, request, response);
 }

@@ -6,7 +6,8 @@ import { createClient } from "../client/client";
 import { deviceKeyAt } from "../client/device-key-file";
 import { fileMarks } from "../client/high-water-marks";
 import { openChain } from "../http/chain-config";
-import { readSecretFile } from "../http/config";
+import { ConfigurationError, readSecretFile } from "../http/config";
+import { drain } from "../http/drain";
 import { serviceLog } from "../http/log";
 import { runMain } from "../http/server";
 import { keccakReady } from "../wire/keccak";
@@ -14,7 +15,7 @@ import { askChain } from "../verify/ask-chain";
 import { ZERO32 } from "../wire/bytes";
 import { sidecarHandler } from "./app";
 import { credentialCache } from "./cache";
-import { socketAdmission, tokenAdmission } from "./callers";
+import { MIN_TOKEN_BYTES, socketAdmission, tokenAdmission } from "./callers";
 import { sidecarConfig } from "./config";
 import { readServices } from "./services";
 import { listenOnSocket } from "./unix-socket";
@@ -31,10 +32,12 @@ runMain(log, async () => {
   const { operatorOmni, actorOmni } = config;
   const urls = { broker: config.brokerOrigin, worker: { credentials: config.workerOrigin } };
   const client = await createClient({ device, operatorOmni, domain, urls, chain, marks, now });
+  const services = readServices(config.servicesFile);
+  const token = config.tcpPort === undefined ? undefined : readToken(config.tokenFile);
   const cache = credentialCache(() => performance.now());
   const wish = (service: string) => ({ actorOmni, dataClass: "credentials" as const, service });
   const parts = {
-    services: readServices(config.servicesFile),
+    services,
     cache,
     log,
     async load(service: string) {
@@ -55,27 +58,28 @@ runMain(log, async () => {
     "same-user mode: keeps credentials out of environment, traffic and logs, not from a hostile process of this user",
   );
   const servers: Server[] = [await listenOnSocket(config.socket, sidecarHandler(parts, socketAdmission))];
-  if (config.tcpPort !== undefined) {
-    const token = Buffer.from(readSecretFile(config.tokenFile).toString().trim());
+  if (config.tcpPort !== undefined && token !== undefined) {
     servers.push(await listenOnTcp(config.tcpPort, (host) => sidecarHandler(parts, tokenAdmission(token, host))));
   }
   const tcp = servers[1]?.address() as AddressInfo | undefined;
   return {
     url: tcp === undefined ? `unix:${config.socket}` : `http://127.0.0.1:${String(tcp.port)}`,
     async close() {
-      await Promise.all(
-        servers.map((server) => {
-          const closed = new Promise((resolve) => server.close(resolve));
-          server.closeIdleConnections();
-          return closed;
-        }),
-      );
+      await Promise.all(servers.map((server) => drain(server)));
       cache.clear();
       await client.close();
       await chain.close();
     },
   };
 });
+
+function readToken(file: string): Buffer {
+  const token = Buffer.from(readSecretFile(file).toString().trim());
+  if (token.length < MIN_TOKEN_BYTES) {
+    throw new ConfigurationError(`${file}: a token has at least ${String(MIN_TOKEN_BYTES)} bytes`);
+  }
+  return token;
+}
 
 /** The handler is made once the port, and so the exact `Host`, is known. */
 async function listenOnTcp(

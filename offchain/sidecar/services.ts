@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { isJsonObject, readJsonObject } from "../wire/json";
 import { isService } from "../wire/names";
+import { isConnectionHeader } from "./headers";
 
 /** One upstream that callers reach by its service's name. */
 export interface UpstreamEntry {
@@ -35,13 +36,17 @@ export function readServices(file: string): ReadonlyMap<string, UpstreamEntry> {
     const { upstream, header = "authorization", format = "Bearer {credential}", ca_file, allow_private } = entry;
     if (typeof upstream !== "string" || !URL.canParse(upstream)) throw wrong("upstream is no URL");
     if (typeof header !== "string" || !HEADER.test(header)) throw wrong("header is no lower-case header name");
+    if (isConnectionHeader(header)) throw wrong("header belongs to the connection");
     if (typeof format !== "string" || !format.includes("{credential}")) throw wrong("format lacks {credential}");
+    if (!/^[\x20-\x7e]+$/.test(format)) throw wrong("format is not printable ASCII");
+    if (ca_file !== undefined && typeof ca_file !== "string") throw wrong("ca_file is no path");
+    if (allow_private !== undefined && typeof allow_private !== "boolean") throw wrong("allow_private is no boolean");
     const url = new URL(upstream);
     const isPlain = url.protocol === "http:" && allow_private === true;
     if (url.protocol !== "https:" && !isPlain) throw wrong("upstream must be https");
-    if (url.search !== "" || url.hash !== "" || url.username !== "")
-      throw wrong("upstream is more than origin and path");
-    const ca = typeof ca_file === "string" ? readFileSync(ca_file) : undefined;
+    const extras = [url.search, url.hash, url.username, url.password];
+    if (extras.some((one) => one !== "")) throw wrong("upstream is more than origin and path");
+    const ca = ca_file === undefined ? undefined : readFileSync(ca_file);
     entries.set(service, { service, upstream: url, header, format, ca, allowPrivate: allow_private === true });
   }
   return entries;

@@ -32,8 +32,9 @@ async function removeStale(path: string): Promise<void> {
       probe.destroy();
       resolve(true);
     });
-    probe.once("error", () => {
-      resolve(false);
+    // only nobody's answer is a refusal: a full backlog (EAGAIN) belongs to a sidecar that lives
+    probe.once("error", (error: NodeJS.ErrnoException) => {
+      resolve(error.code !== "ECONNREFUSED");
     });
   });
   if (isLive) throw new Error(`${path} is in use by another sidecar`);

@@ -1,7 +1,14 @@
 import type { ProblemCode } from "./problem";
 
+const REASONS = ["missing", "malformed", "forged", "stale", "replayed", "mismatch", "rolled_back"] as const;
+
 /** Why a proof is refused, beside `proof_invalid`; `rolled_back` beside `object_corrupt`. @see protocol 3.9 */
-export type FailureReason = "missing" | "malformed" | "forged" | "stale" | "replayed" | "mismatch" | "rolled_back";
+export type FailureReason = (typeof REASONS)[number];
+
+/** True for one of the reasons, as another service may name one. */
+export function isFailureReason(value: unknown): value is FailureReason {
+  return REASONS.some((one) => one === value);
+}
 
 /** One refusal: a value, never an exception. `detail` is for people: no secrets, no echo of input. */
 export interface Failure {
