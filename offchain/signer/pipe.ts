@@ -2,6 +2,8 @@ import type { Duplex } from "node:stream";
 
 /** Largest frame: a request's body with its envelope. */
 const MAX_FRAME_BYTES = 512 * 1024;
+/** A frame's length, big-endian. */
+const HEAD_BYTES = 4;
 
 /** What the front hands over: the request as received, and who the certificate says sent it. */
 export interface PipeRequest {
@@ -32,6 +34,8 @@ export function framed(
 ): (frame: object) => boolean {
   let chunks: Buffer[] = [];
   let size = 0;
+  // bytes with which the next frame, or its length, is whole
+  let needed = HEAD_BYTES;
   const breakOff = (why: string): void => {
     pipe.destroy();
     onBroken(why);
@@ -39,23 +43,26 @@ export function framed(
   pipe.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
     size += chunk.length;
-    if (size < 4) return;
+    if (size < needed) return;
     let buffer = chunks.length === 1 ? chunk : Buffer.concat(chunks, size);
-    while (buffer.length >= 4) {
+    needed = HEAD_BYTES;
+    while (buffer.length >= HEAD_BYTES) {
       const length = buffer.readUInt32BE(0);
       if (length > MAX_FRAME_BYTES) {
         breakOff("a frame is too long");
         return;
       }
-      if (buffer.length < 4 + length) break;
+      needed = HEAD_BYTES + length;
+      if (buffer.length < needed) break;
       let frame: unknown;
       try {
-        frame = JSON.parse(buffer.toString("utf8", 4, 4 + length)) as unknown;
+        frame = JSON.parse(buffer.toString("utf8", HEAD_BYTES, needed)) as unknown;
       } catch {
         breakOff("a frame is not JSON");
         return;
       }
-      buffer = buffer.subarray(4 + length);
+      buffer = buffer.subarray(needed);
+      needed = HEAD_BYTES;
       onFrame(frame);
     }
     chunks = buffer.length === 0 ? [] : [buffer];
@@ -69,7 +76,7 @@ export function framed(
   });
   return (frame) => {
     const json = Buffer.from(JSON.stringify(frame));
-    const head = Buffer.alloc(4);
+    const head = Buffer.alloc(HEAD_BYTES);
     head.writeUInt32BE(json.length);
     return pipe.write(Buffer.concat([head, json]));
   };

@@ -17,21 +17,32 @@ export function matchesCommitment(epoch: number, k3: Uint8Array, commitment: Hex
   return timingSafeEqual(fromHex(k3Commitment(epoch, k3)), fromHex(commitment));
 }
 
+/** HKDF-Extract of RFC 5869 section 2.2 with SHA-256: 32 bytes. What a hardware module keeps of K3. */
+export function hkdfExtract(salt: Uint8Array, ikm: Uint8Array): Buffer {
+  return createHmac("sha256", salt).update(ikm).digest();
+}
+
+/** T(1) of RFC 5869 section 2.3 with SHA-256, the first 32 bytes of the output; `info` in parts. */
+export function hkdfFirstBlock(prk: Uint8Array, info: readonly (Uint8Array | string)[]): Buffer {
+  const mac = createHmac("sha256", prk);
+  for (const part of info) mac.update(part);
+  return mac.update(Buffer.from([1])).digest();
+}
+
 /**
  * HKDF-SHA256 (RFC 5869) of K3 for one object, 32 bytes. Extract and one block of expand, written out because a
  * hardware module keeps the first and computes the second. @see protocol 3.6
  */
 export function objectKey(k3: Uint8Array, name: ObjectName): Buffer {
-  const prk = createHmac("sha256", SALT).update(k3).digest();
-  const key = createHmac("sha256", prk)
-    .update("agentkeys.object.v1")
-    .update(fromHex(name.operatorOmni))
-    .update(fromHex(name.actorOmni))
-    .update(name.dataClass)
-    .update(Buffer.from([0]))
-    .update(name.service)
-    .update(Buffer.from([1]))
-    .digest();
+  const prk = hkdfExtract(SALT, k3);
+  const key = hkdfFirstBlock(prk, [
+    "agentkeys.object.v1",
+    fromHex(name.operatorOmni),
+    fromHex(name.actorOmni),
+    name.dataClass,
+    Buffer.from([0]),
+    name.service,
+  ]);
   prk.fill(0);
   return key;
 }

@@ -23,8 +23,10 @@ export function serve(parts: VaultParts, pipe: Duplex, onClosed: (why: string) =
     pipe,
     (frame) => {
       const request = (frame ?? {}) as Partial<PipeRequest>;
+      // what goes back is a number or nothing: a front's own words are not echoed
+      const id = Number.isSafeInteger(request.id) ? request.id : null;
       void answer(parts, request).then((result) => {
-        if (pipe.writable) send({ id: request.id, ...result });
+        if (pipe.writable) send({ id, ...result });
       });
     },
     onClosed,
@@ -32,8 +34,13 @@ export function serve(parts: VaultParts, pipe: Duplex, onClosed: (why: string) =
 }
 
 async function answer(parts: VaultParts, request: Partial<PipeRequest>): Promise<Result<unknown>> {
-  const { route, caller, body } = request;
-  if (typeof route !== "string" || typeof caller !== "string" || typeof body !== "string") {
+  const { id, route, caller, body } = request;
+  if (
+    !Number.isSafeInteger(id) ||
+    typeof route !== "string" ||
+    typeof caller !== "string" ||
+    typeof body !== "string"
+  ) {
     return refuse("request_malformed", "This is no request.");
   }
   const method = METHODS.get(route);
@@ -49,7 +56,8 @@ async function answer(parts: VaultParts, request: Partial<PipeRequest>): Promise
 /** The current epoch by the vault's own chain connections, once its key for it is the committed one. */
 async function epoch(parts: VaultParts): Promise<Result<unknown>> {
   const newest = Math.max(0, ...parts.ring().keys());
-  for (let one = newest; one >= 1; one -= 1) {
+  // one more than this vault holds: an epoch that began without its key being here must not pass for the one before
+  for (let one = newest + 1; one >= 1; one -= 1) {
     const commitment = await parts.chain.k3Commitment(one);
     if (!commitment.ok) return commitment;
     if (/^0x0+$/.test(commitment.value)) continue;
