@@ -1,16 +1,20 @@
 import { type KeyObject, createPrivateKey, generateKeyPairSync } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { readSecretFile } from "../http/config";
 import { syncFolder } from "../store/durable";
+import { lockFolder } from "../store/folder-lock";
 import { type Jwks, publicJwk } from "../wire/jwks";
 
 /** Seconds that a key is published before it signs. @see protocol 3.3 */
 export const PUBLISHED_BEFORE_SECONDS = 120;
 
-/** Seconds that a retired key stays published: the longest cap that it signed. */
-const RETIRED_SECONDS = 300;
+/**
+ * Seconds that a retired key stays published: the longest cap that it signed, dated up to 5 s ahead, at a receiver whose
+ * clock is 5 s behind. @see protocol 3.1, 3.3
+ */
+export const RETIRED_SECONDS = 310;
 
 /** A K1 that signs or will sign. */
 interface RingKey {
@@ -31,10 +35,15 @@ export interface KeyRing {
   reload(now: number): void;
 }
 
-/** Opens the ring; makes the first key where the folder is empty. */
-export function openKeyRing(dir: string, now: number): KeyRing {
+/**
+ * Opens the ring; makes the first key where the folder is empty.
+ * @param lastPublished Unix seconds at which the key set was last published, 0 where it never was. A key that was to
+ * sign only after that was not published long enough: it signs `PUBLISHED_BEFORE_SECONDS` from now at the earliest.
+ */
+export function openKeyRing(dir: string, now: number, lastPublished = now): KeyRing {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   if (keyFiles(dir).length === 0) writeKey(dir, now);
+  postpone(dir, now, lastPublished);
   let ring = readRing(dir);
   const currentOf = (at: number): RingKey => {
     const found = ring.findLast((one) => one.from <= at) ?? ring[0];
@@ -57,15 +66,53 @@ export function openKeyRing(dir: string, now: number): KeyRing {
   };
 }
 
-/** Adds the next key: published at once, signing after `PUBLISHED_BEFORE_SECONDS`. Throws while one is already waiting. */
-export function rotateKey(dir: string, now: number): { readonly kid: string; readonly signsFrom: number } {
-  const ring = readRing(dir);
-  const last = ring.at(-1);
-  if (last !== undefined && ring.length > 1 && now < last.from + RETIRED_SECONDS) {
-    throw new Error("the last rotation is not over: two keys live at most");
+/** What a rotation came to. */
+export type Rotation =
+  | {
+      readonly outcome: "made" | "waiting";
+      readonly kid: string;
+      /** Unix seconds, or later where the broker was not running meanwhile. */
+      readonly signsFrom: number;
+    }
+  | {
+      /** The key before still answers for caps that it signed: two live at most. */
+      readonly outcome: "not over";
+      /** Unix seconds from which it can be asked again. */
+      readonly overAt: number;
+    }
+  /** The broker has not let go of the key before, though it could: it is not running. */
+  | { readonly outcome: "not taken up" }
+  | { readonly outcome: "no key" };
+
+/**
+ * Adds the next key: published as soon as a running broker sees it, signing `publishedFor` seconds later. While one is
+ * waiting to sign it is that one, and nothing is added. One rotation at a time: throws `StoreUnavailable` beside another.
+ * @param publishedFor seconds, at least `PUBLISHED_BEFORE_SECONDS`
+ */
+export function rotateKey(dir: string, now: number, publishedFor = PUBLISHED_BEFORE_SECONDS): Rotation {
+  if (publishedFor < PUBLISHED_BEFORE_SECONDS) throw new RangeError("a key is published 120 s before it signs");
+  if (!existsSync(dir)) return { outcome: "no key" };
+  const lock = lockFolder(dir);
+  try {
+    const ring = readRing(dir);
+    const last = ring.at(-1);
+    if (last === undefined) return { outcome: "no key" };
+    if (ring.length > 1 && now < last.from) return { outcome: "waiting", kid: last.kid, signsFrom: last.from };
+    const overAt = last.from + RETIRED_SECONDS;
+    if (ring.length > 1) return now < overAt ? { outcome: "not over", overAt } : { outcome: "not taken up" };
+    const signsFrom = now + publishedFor;
+    return { outcome: "made", kid: writeKey(dir, signsFrom), signsFrom };
+  } finally {
+    lock.release();
   }
-  const signsFrom = now + PUBLISHED_BEFORE_SECONDS;
-  return { kid: writeKey(dir, signsFrom), signsFrom };
+}
+
+function postpone(dir: string, now: number, lastPublished: number): void {
+  const [before, last] = readRing(dir).slice(-2);
+  const earliest = now + PUBLISHED_BEFORE_SECONDS;
+  if (before === undefined || last === undefined || last.from <= lastPublished || last.from >= earliest) return;
+  renameSync(last.file, join(dir, `${String(earliest)}.pem`));
+  syncFolder(dir);
 }
 
 /** The current key, the next one, and the one before for as long as a cap that it signed can live. */
@@ -94,6 +141,9 @@ function writeKey(dir: string, from: number): string {
   const file = join(dir, `${String(from)}.pem`);
   if (existsSync(file)) throw new Error(`${file} exists already`);
   writeFileSync(`${file}.tmp`, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600, flush: true });
+  // made by root, it must still be the broker's to read
+  const { uid, gid } = statSync(dir);
+  if (process.getuid?.() === 0) chownSync(`${file}.tmp`, uid, gid);
   renameSync(`${file}.tmp`, file);
   syncFolder(dir);
   return publicJwk(privateKey).kid;

@@ -1,4 +1,4 @@
-import { renameSync, writeFileSync } from "node:fs";
+import { renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { openChain } from "../http/chain-config";
@@ -27,16 +27,23 @@ runMain(log, async () => {
     metrics.chainRead(outcome);
   });
   const replay = await fileReplay({ file: join(config.stateDir, "replay", "seen"), now });
-  const keys = openKeyRing(join(config.stateDir, "keys"), now());
-  // for a vault on the same machine, which pins the broker's keys by file
+  // for a vault, which pins the broker's keys by file; its time says until when this broker published
+  const jwksFile = join(config.stateDir, "jwks.json");
+  const published = statSync(jwksFile, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const keys = openKeyRing(join(config.stateDir, "keys"), now(), Math.floor(published / 1_000));
   const publish = (): void => {
     keys.reload(now());
-    const file = join(config.stateDir, "jwks.json");
-    writeFileSync(`${file}.tmp`, JSON.stringify(keys.jwks(now())));
-    renameSync(`${file}.tmp`, file);
+    writeFileSync(`${jwksFile}.tmp`, JSON.stringify(keys.jwks(now())));
+    renameSync(`${jwksFile}.tmp`, jwksFile);
   };
   publish();
-  const timer = setInterval(publish, KEYS_MS);
+  const timer = setInterval(() => {
+    try {
+      publish();
+    } catch (error) {
+      log.error({ err: error }, "the keys could not be read or published again; those read before stay in use");
+    }
+  }, KEYS_MS);
   const app = brokerApp({ origin: config.origin, separator, chain, replay, keys, now, log, metrics });
   const server = await listen(app, config);
   return {
