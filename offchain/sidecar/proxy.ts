@@ -83,6 +83,8 @@ export function forward(call: Call): Promise<Failure | undefined> {
         return;
       }
       outgoing.writeHead(response.statusCode ?? 502, responseHeaders(response, redactor));
+      // the head is an answer of its own: an event stream may be silent for long
+      outgoing.flushHeaders();
       pipeline([response, ...decoders, redactor.stream(), outgoing], () => {
         // an upstream may answer before it has read everything
         if (!request.writableFinished) request.destroy();

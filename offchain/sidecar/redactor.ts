@@ -19,16 +19,15 @@ export interface Redactor {
 export function redactorOf(secret: string): Redactor {
   if (secret === "") throw new RangeError("an empty secret is everywhere");
   const patterns = patternsOf(secret);
-  const isFirst = new Uint8Array(256);
-  for (const pattern of patterns) for (const spelling of pattern[0] ?? []) isFirst[spelling[0] ?? 0] = 1;
+  const nextCandidate = candidatesOf(patterns);
 
   /** Cleans what can be judged; `rest` is the possible beginning of a secret, empty when nothing follows. */
   function clean(bytes: Buffer, isEnd: boolean): { readonly out: Buffer; readonly rest: Buffer } {
     const out: Buffer[] = [];
     let done = 0;
     let at = 0;
-    while (at < bytes.length) {
-      const found = isFirst[bytes[at] ?? 0] === 1 ? longestAt(bytes, at, patterns) : undefined;
+    while ((at = nextCandidate(bytes, at)) < bytes.length) {
+      const found = longestAt(bytes, at, patterns);
       if (typeof found === "number") {
         out.push(bytes.subarray(done, at), REDACTED);
         done = at = found;
@@ -56,6 +55,32 @@ export function redactorOf(secret: string): Redactor {
     },
     text: (value) => clean(Buffer.from(value, "latin1"), true).out.toString("latin1"),
   };
+}
+
+/**
+ * Finds the next place where a match may begin, by its first two bytes: an expression over latin1 text, since the
+ * engine searches ten times faster than a loop does. The last byte has no second one and is always a candidate.
+ */
+function candidatesOf(patterns: readonly Pattern[]): (bytes: Buffer, from: number) => number {
+  const pairs = new Set<string>();
+  for (const [first = [], second = []] of patterns) {
+    for (const spelling of first) {
+      const nexts = spelling.length > 1 || second.length === 0 ? [spelling.subarray(1)] : second;
+      for (const next of nexts) pairs.add(escaped(spelling.subarray(0, 1)) + escaped(next.subarray(0, 1)));
+    }
+  }
+  const expression = new RegExp([...pairs].join("|"), "g");
+  let text = "";
+  let source: Buffer | undefined;
+  return (bytes, from) => {
+    if (bytes !== source) [source, text] = [bytes, bytes.toString("latin1")];
+    expression.lastIndex = from;
+    return expression.exec(text)?.index ?? Math.max(from, bytes.length - 1);
+  };
+}
+
+function escaped(byte: Buffer): string {
+  return byte.length === 0 ? "" : `\\x${byte.toString("hex")}`;
 }
 
 /** Where the longest match ends, or whether one may still come about with more bytes. */
