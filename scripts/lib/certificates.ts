@@ -1,7 +1,7 @@
 import "reflect-metadata";
 
-import { webcrypto } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { X509Certificate, createPrivateKey, webcrypto } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import * as x509 from "@peculiar/x509";
@@ -26,36 +26,57 @@ const DAY_MS = 86_400_000;
 const CA_DAYS = 3_650;
 const LEAF_DAYS = 90;
 
-/** Makes `ca.pem` and `<name>.pem`, `<name>.key` for each service; keeps what has more than a third of its life left. */
+/**
+ * Makes `ca.pem` and `<name>.pem`, `<name>.key` for each service; keeps what has more than a third of its life left,
+ * belongs to its key, and was made by this CA for this name. The CA's key may lie elsewhere while nothing is made.
+ * @throws Error that names a CA which cannot be used; `force` makes everything anew
+ */
 export async function makeCertificates(options: {
   readonly dir: string;
   readonly force?: boolean;
 }): Promise<MadeCertificates> {
   const { dir, force = false } = options;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const ca = await openCa(dir, force);
+  const ca = (force ? undefined : keptCa(dir)) ?? (await makeCa(dir));
   const certificates = [];
   for (const [name, { id, usage }] of Object.entries(CERTIFICATES)) {
-    const kept = ca.made || force ? undefined : youngEnough(join(dir, `${name}.pem`), LEAF_DAYS);
-    const made = kept ?? (await issue(dir, name, id, usage, ca));
-    certificates.push({ id, made: kept === undefined, notAfter: made.notAfter.toISOString() });
+    const kept = keptLeaf(dir, name, { id, usage }, ca.certificate);
+    const notAfter = kept === undefined ? (await issue(dir, name, id, usage, ca)).notAfter : new Date(kept.validTo);
+    certificates.push({ id, made: kept === undefined, notAfter: notAfter.toISOString() });
   }
   return { dir, certificates };
 }
 
 interface Ca {
-  readonly certificate: x509.X509Certificate;
-  readonly privateKey: webcrypto.CryptoKey;
-  readonly made: boolean;
+  readonly certificate: X509Certificate;
+  /** Read when something is to be signed. */
+  privateKey(): Promise<webcrypto.CryptoKey>;
 }
 
-async function openCa(dir: string, force: boolean): Promise<Ca> {
-  const kept = force ? undefined : youngEnough(join(dir, "ca.pem"), CA_DAYS);
-  if (kept !== undefined && existsSync(join(dir, "ca.key"))) {
-    const pkcs8 = x509.PemConverter.decodeFirst(readFileSync(join(dir, "ca.key"), "utf8"));
-    const privateKey = await webcrypto.subtle.importKey("pkcs8", pkcs8, ALGORITHM, true, ["sign"]);
-    return { certificate: kept, privateKey, made: false };
+/** The CA of an earlier run, or undefined where there is none or it has grown old. Its key is asked for when needed. */
+function keptCa(dir: string): Ca | undefined {
+  const [file, keyFile] = [join(dir, "ca.pem"), join(dir, "ca.key")];
+  if (!existsSync(file)) return undefined;
+  const certificate = readCertificate(file);
+  if (!certificate?.ca) {
+    throw new Error(`${file} is not a CA's certificate: move it away, or let --force make everything anew`);
   }
+  if (!isYoung(certificate, CA_DAYS)) return undefined;
+  return {
+    certificate,
+    async privateKey() {
+      if (!existsSync(keyFile)) throw new Error(`${file} is here without ${keyFile}: put it back, or use --force`);
+      const pem = readFileSync(keyFile, "utf8");
+      if (!certificate.checkPrivateKey(createPrivateKey(pem))) {
+        throw new Error(`${keyFile} is not the key of ${file}: put the right one back, or use --force`);
+      }
+      const pkcs8 = x509.PemConverter.decodeFirst(pem);
+      return webcrypto.subtle.importKey("pkcs8", pkcs8, ALGORITHM, true, ["sign"]);
+    },
+  };
+}
+
+async function makeCa(dir: string): Promise<Ca> {
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
@@ -71,7 +92,8 @@ async function openCa(dir: string, force: boolean): Promise<Ca> {
     webcrypto,
   );
   await writePair(dir, "ca", certificate, keys.privateKey);
-  return { certificate, privateKey: keys.privateKey, made: true };
+  const privateKey = (): Promise<webcrypto.CryptoKey> => Promise.resolve(keys.privateKey);
+  return { certificate: new X509Certificate(certificate.toString("pem")), privateKey };
 }
 
 /** Exactly one URI name and no other: callers are compared by it, whole. @see protocol 3.7 */
@@ -86,10 +108,10 @@ async function issue(
   const certificate = await x509.X509CertificateGenerator.create(
     {
       subject: `CN=${name}`,
-      issuer: ca.certificate.subject,
+      issuer: new x509.X509Certificate(ca.certificate.raw).subject,
       ...validity(LEAF_DAYS),
       publicKey: keys.publicKey,
-      signingKey: ca.privateKey,
+      signingKey: await ca.privateKey(),
       signingAlgorithm: ALGORITHM,
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
@@ -116,15 +138,45 @@ async function writePair(
 }
 
 function writeWhole(file: string, text: string, mode: number): void {
-  writeFileSync(`${file}.tmp`, text, { mode, flush: true });
+  // what a killed run left would keep its own mode
+  rmSync(`${file}.tmp`, { force: true });
+  writeFileSync(`${file}.tmp`, text, { mode, flag: "wx", flush: true });
   renameSync(`${file}.tmp`, file);
 }
 
-function youngEnough(file: string, days: number): x509.X509Certificate | undefined {
-  if (!existsSync(file)) return undefined;
-  const certificate = new x509.X509Certificate(readFileSync(file, "utf8"));
-  const left = certificate.notAfter.getTime() - Date.now();
-  return left > (days * DAY_MS) / 3 ? certificate : undefined;
+/** What an earlier run made, unless it is old, torn (one file of another run), of another CA, or made for something else. */
+function keptLeaf(
+  dir: string,
+  name: string,
+  made: { readonly id: string; readonly usage: x509.ExtendedKeyUsage },
+  ca: X509Certificate,
+): X509Certificate | undefined {
+  const [file, keyFile] = [join(dir, `${name}.pem`), join(dir, `${name}.key`)];
+  const certificate = existsSync(file) && existsSync(keyFile) ? readCertificate(file) : undefined;
+  if (certificate === undefined || !isYoung(certificate, LEAF_DAYS)) return undefined;
+  const usages = certificate.keyUsage as readonly string[] | undefined;
+  if (certificate.subjectAltName !== `URI:${made.id}` || usages?.includes(made.usage) !== true) return undefined;
+  return certificate.verify(ca.publicKey) && belongsTo(certificate, keyFile) ? certificate : undefined;
+}
+
+function belongsTo(certificate: X509Certificate, keyFile: string): boolean {
+  try {
+    return certificate.checkPrivateKey(createPrivateKey(readFileSync(keyFile)));
+  } catch {
+    return false;
+  }
+}
+
+function readCertificate(file: string): X509Certificate | undefined {
+  try {
+    return new X509Certificate(readFileSync(file));
+  } catch {
+    return undefined;
+  }
+}
+
+function isYoung(certificate: X509Certificate, days: number): boolean {
+  return Date.parse(certificate.validTo) - Date.now() > (days * DAY_MS) / 3;
 }
 
 function validity(days: number): { readonly notBefore: Date; readonly notAfter: Date } {
