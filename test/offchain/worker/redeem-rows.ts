@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { type Hex, ZERO32, fromHex, toBase64url, toHex } from "../../../offchain/wire/bytes";
 import { capAudience } from "../../../offchain/wire/cap";
 import { type CapRequest, capRequestDigest } from "../../../offchain/wire/cap-request";
-import { domainSeparator } from "../../../offchain/wire/eip712";
+import { type Domain, domainSeparator } from "../../../offchain/wire/eip712";
 import { generateSealKeyPair, hpkeSeal } from "../../../offchain/wire/hpke";
 import type { Op } from "../../../offchain/wire/names";
 import type { ProblemCode } from "../../../offchain/wire/problem";
@@ -182,6 +182,11 @@ function smallOrder(): readonly Hex[] {
   return [...points, ...[0n, ...points].map((u) => u + 2n ** 255n)].map(encode);
 }
 
+const OTHER_PLACES: Readonly<Record<string, Partial<Domain>>> = {
+  chain: { chainId: 1 },
+  registry: { registry: `0x${"42".repeat(20)}` },
+};
+
 /** Proofs of the right form that are not this device's word for this request, now. */
 export function proofValueRows(op: Op): Rows {
   const bad = (name: string, reason: string, proof: (good: GoodRedeem) => string) =>
@@ -225,10 +230,9 @@ export function proofValueRows(op: Op): Rows {
     changed("seal_to", () => JSON.stringify(SAMPLE)),
     changed("nonce", () => JSON.stringify(nonce())),
     changed("issued_at", () => String(nowSeconds() - 7)),
-    ...["chainId", "registry"].map((field) =>
-      bad(`for another ${field}`, "forged", (good) => {
-        const other = field === "chainId" ? { chainId: 1 } : { registry: `0x${"42".repeat(20)}` };
-        const separator = domainSeparator({ ...good.world.domain, ...other });
+    ...Object.entries(OTHER_PLACES).map(([place, domain]) =>
+      bad(`for another ${place}`, "forged", (good) => {
+        const separator = domainSeparator({ ...good.world.domain, ...domain });
         return proofFor({ ...good, world: Object.create(good.world, { separator: { value: separator } }) as never });
       }),
     ),
