@@ -45,6 +45,7 @@ const config: HardhatUserConfig = {
   },
   paths: { tests: "test/contracts" },
   typechain: { outDir: "typechain-types", target: "ethers-v6" },
+  etherscan: { apiKey: process.env["ETHERSCAN_API_KEY"] ?? "" },
   gasReporter: { enabled: process.env["REPORT_GAS"] === "true", offline: true, noColors: true },
   mocha: { timeout: 120_000 },
 };

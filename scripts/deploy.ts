@@ -1,7 +1,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
-import { connectRpc } from "../offchain/chain/connect";
+import type { JsonRpcProvider } from "ethers";
+
+import { connectContracts, connectRpc } from "../offchain/chain/connect";
 import type { Deployment, EntryPointVersion } from "../offchain/chain/deployment";
 import { isAddressHex, isBytes32 } from "../offchain/wire/bytes";
 import { deployAgentKeys } from "./lib/deploy-agentkeys";
@@ -63,9 +65,9 @@ async function existingOrNew(
     const found =
       journal === undefined
         ? undefined
-        : ((await deploymentFromFile(out, rpcUrl, chainId)) ??
-          (await deploymentFromJournal(journal, provider, version)));
+        : ((await deploymentFromFile(out, rpcUrl, chainId)) ?? (await deploymentFromJournal(journal, provider)));
     if (found !== undefined) {
+      await requireSame(found, values, provider);
       voice.say(`Chain ${chainId} has everything already; nothing is deployed.`);
       return { deployment: found, changed: false };
     }
@@ -87,6 +89,21 @@ async function existingOrNew(
     return { deployment, changed: true };
   } finally {
     provider.destroy();
+  }
+}
+
+/** What is deployed stays as it is: a run that wants something else is told so, and does not pass for done. */
+async function requireSame(found: Deployment, values: Values, provider: JsonRpcProvider): Promise<void> {
+  const wanted = text(values, "k3-commitment");
+  const committed = await connectContracts(found, provider).k3EpochCounter.commitmentOf(1);
+  if (wanted !== undefined && wanted !== committed) {
+    throw new UsageError(
+      `Chain ${found.chainId} has AgentKeys already, with K3[1] committed to as ${committed}: only the vault that drew it can serve there.`,
+    );
+  }
+  const version = text(values, "entry-point");
+  if (version !== undefined && version !== found.entryPointVersion) {
+    throw new UsageError(`Chain ${found.chainId} has AgentKeys already, for EntryPoint ${found.entryPointVersion}.`);
   }
 }
 

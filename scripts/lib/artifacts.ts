@@ -1,7 +1,7 @@
 import { readFile, readdir } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
-import type { Artifact, ArtifactResolver } from "@nomicfoundation/ignition-core";
+import type { Artifact, ArtifactResolver, BuildInfo } from "@nomicfoundation/ignition-core";
 
 /** The checkout's own `artifacts/`, as `hardhat compile` writes it, read without starting Hardhat. */
 export function compiledArtifacts(root: string): ArtifactResolver {
@@ -18,8 +18,13 @@ export function compiledArtifacts(root: string): ArtifactResolver {
     async loadArtifact(contractName) {
       return JSON.parse(await readFile(await pathOf(contractName), "utf8")) as Artifact;
     },
-    // only explorers' verification wants the build info, and `hardhat ignition verify` has its own resolver
-    getBuildInfo: () => Promise.resolve(undefined),
+    // kept in the journal, for `hardhat ignition verify`
+    async getBuildInfo(contractName) {
+      const path = await pathOf(contractName);
+      const pointer = await readFile(join(dirname(path), `${contractName}.dbg.json`), "utf8");
+      const { buildInfo } = JSON.parse(pointer) as { readonly buildInfo: string };
+      return JSON.parse(await readFile(resolve(dirname(path), buildInfo), "utf8")) as BuildInfo;
+    },
   };
 }
 

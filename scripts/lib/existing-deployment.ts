@@ -10,6 +10,7 @@ import {
   parseDeployment,
   registryAddresses,
 } from "../../offchain/chain/deployment";
+import { CANONICAL_ENTRY_POINT } from "../../offchain/chain/entry-point";
 import { chainReader } from "../../offchain/chain/reader";
 import type { Hex } from "../../offchain/wire/bytes";
 import { keccakReady } from "../../offchain/wire/keccak";
@@ -32,7 +33,6 @@ export async function deploymentFromFile(
 export async function deploymentFromJournal(
   journal: Journal,
   provider: JsonRpcProvider,
-  version: EntryPointVersion,
 ): Promise<Deployment | undefined> {
   const address = (name: keyof typeof AgentKeysModule.results): Hex | undefined =>
     journal.deployed[AgentKeysModule.results[name].id]?.toLowerCase() as Hex | undefined;
@@ -55,12 +55,21 @@ export async function deploymentFromJournal(
       MasterAccountFactory: factory,
       ...(verifier === undefined ? {} : { P256Verifier: verifier.toLowerCase() as Hex }),
     },
-    entryPoint: factory,
-    entryPointVersion: version,
   };
-  const implementation = await connectContracts(deployment, provider).factory.implementation();
-  const entryPoint = await connectAccount(implementation as Hex, provider).entryPoint();
-  return { ...deployment, entryPoint: entryPoint.toLowerCase() as Hex };
+  // what the accounts were built for, not what this run would have taken
+  const factoryOnly = { ...deployment, entryPoint: factory, entryPointVersion: "0.8" as const };
+  const implementation = await connectContracts(factoryOnly, provider).factory.implementation();
+  const entryPoint = (await connectAccount(implementation as Hex, provider).entryPoint()).toLowerCase() as Hex;
+  const entryPointVersion = versionOf(entryPoint, journal);
+  return entryPointVersion === undefined ? undefined : { ...deployment, entryPoint, entryPointVersion };
+}
+
+/** By its canonical address, or by the module that the journal names. */
+function versionOf(entryPoint: Hex, { deployed }: Journal): EntryPointVersion | undefined {
+  const isOf = (version: EntryPointVersion): boolean =>
+    CANONICAL_ENTRY_POINT[version] === entryPoint ||
+    deployed[`EntryPointV${version.replace(".", "")}#EntryPoint`]?.toLowerCase() === entryPoint;
+  return (["0.7", "0.8"] as const).find(isOf);
 }
 
 async function isAlive(deployment: Deployment, rpcUrl: string): Promise<boolean> {
