@@ -1,6 +1,5 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 
 /** A real DNS server (RFC 1035 over UDP) that may answer each question differently. */
 export interface DnsServer {
