@@ -66,7 +66,7 @@ async function fetchRow(world: BenchWorld): Promise<Row> {
   return compare("fetch", { server, count: COUNT / 4, plan }, undefined);
 }
 
-const TOKEN = "bench-token";
+const TOKEN = "bench-token-of-24-bytes.";
 const AUTHORIZATION = "Bearer sk-bench";
 const services = Array.from({ length: COLD_SERVICES + 1 }, (_, i) => `bench-${String(i)}`);
 

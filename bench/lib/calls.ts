@@ -1,11 +1,13 @@
 import { Agent, request } from "node:http";
 
+const TIMEOUT_MS = 30_000;
+
 /** Milliseconds of one GET over a kept-alive connection, its answer read whole; throws where it is not 200. */
 export function caller(headers: Readonly<Record<string, string>>): {
   call(url: string): Promise<number>;
   close(): void;
 } {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1, timeout: TIMEOUT_MS });
   return {
     call: (url) =>
       new Promise((resolve, reject) => {
@@ -17,6 +19,7 @@ export function caller(headers: Readonly<Record<string, string>>): {
           });
         });
         call.once("error", reject);
+        call.once("timeout", () => call.destroy(new Error(`${url}: no answer in ${String(TIMEOUT_MS)} ms`)));
         call.end();
       }),
     close: () => {

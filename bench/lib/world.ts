@@ -24,12 +24,13 @@ export class BenchWorld {
 
   static async start(): Promise<BenchWorld> {
     const dir = mkdtempSync(join(tmpdir(), "agentkeys-bench-"));
-    const stack = await startStack({ dir: join(dir, "stack"), logLevel: "warn" });
+    const stack = await startStack({ dir: join(dir, "stack"), logLevel: "info" });
     return new BenchWorld(dir, stack, await World.over(stack));
   }
 
   async stop(): Promise<void> {
-    for (const server of this.#servers.values()) await server.then((one) => one.stop());
+    // one that never started has nothing to stop, and its error was the row's
+    await Promise.allSettled([...this.#servers.values()].map(async (server) => (await server).stop()));
     await this.world.close();
     await this.stack.stop();
     rmSync(this.dir, { recursive: true, force: true });
