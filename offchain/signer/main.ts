@@ -19,10 +19,12 @@ function environment(...prefixes: readonly string[]): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => isIts(name)));
 }
 
-/** The same loader flags as this process, so that development and `dist` start alike. */
+/** The same loader flags as this process, so that development and `dist` start alike; no file of everybody's variables. */
 function program(room: string): string[] {
   const extension = __filename.endsWith(".ts") ? "ts" : "js";
-  return [...process.execArgv, join(__dirname, room, `main.${extension}`)];
+  const isFile = (flag = ""): boolean => /^--env-file(-if-exists)?$/.test(flag);
+  const flags = process.execArgv.filter((flag, i, all) => !flag.startsWith("--env-file") && !isFile(all[i - 1]));
+  return [...flags, join(__dirname, room, `main.${extension}`)];
 }
 
 function start(): void {

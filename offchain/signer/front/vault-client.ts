@@ -26,7 +26,7 @@ export function vaultClient(pipe: Duplex, onBroken: (why: string) => void): Vaul
   const send = framed(
     pipe,
     (frame) => {
-      const answer = frame as PipeAnswer;
+      const answer = (frame ?? {}) as PipeAnswer;
       const one = waiting.get(answer.id);
       if (one === undefined) return;
       waiting.delete(answer.id);
