@@ -100,9 +100,10 @@ async function drawKey(parts: VaultParts, one: Redemption, words: DataKeysReques
 
 /** rotate: the old key opens, a new one is drawn; who stored what stays as it was. */
 async function replaceKey(parts: VaultParts, one: Redemption, words: DataKeysRequest): Promise<Result<DataKeysAnswer>> {
+  if (words.next_header === undefined) return refuse("request_malformed", "The header of the next version is missing.");
   const before = headerOf(one, words.header, one.facts.k3Epoch);
   if (!before.ok) return before;
-  const after = headerOf(one, words.next_header ?? "", one.facts.k3Epoch);
+  const after = headerOf(one, words.next_header, one.facts.k3Epoch);
   if (!after.ok) return after;
   if (after.value.epoch !== one.facts.k3Epoch) return refuse("k3_epoch_mismatch", "A write is for the current epoch.");
   const isSame =
