@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 
 import type { ChainReader } from "../chain/reader";
 import { type Hex, ZERO32, fromBase64url, toHex } from "../wire/bytes";
+import { parseCap } from "../wire/cap";
 import { type CapRequest, capRequestDigest } from "../wire/cap-request";
 import { contentHash, sha256Hex } from "../wire/content-hash";
 import { type Domain, domainSeparator } from "../wire/eip712";
@@ -89,6 +90,7 @@ export async function createClient(options: ClientOptions): Promise<Client> {
   const exchange = httpExchange(options.ca, options.timeoutMs);
 
   async function mint(op: Op, wish: ObjectWish, hash: Hex): Promise<Result<{ cap: string; request: CapRequest }>> {
+    if (options.urls.worker[wish.dataClass] === undefined) return noWorker(wish);
     const query = { ...wish, deviceKeyHash: device.deviceKeyHash, operatorOmni };
     const facts = await chain.access(query);
     if (!facts.ok) return facts;
@@ -102,13 +104,21 @@ export async function createClient(options: ClientOptions): Promise<Client> {
       expiresAt: issuedAt + CAP_SECONDS,
       nonce: toHex(randomBytes(32)),
     };
-    const body = encodeMint(request, device.sign(capRequestDigest(separator, request)));
+    const digest = capRequestDigest(separator, request);
+    const body = encodeMint(request, device.sign(digest));
     const answer = await exchange.post(options.urls.broker + mintPath(op, wish.dataClass), body);
     if (answer === "unreachable") return refuse("upstream_unavailable", "The broker did not answer: is its URL right?");
     if (!answer.ok) return answer;
     const read = readJsonObject(answer.value);
     const cap = read.ok ? read.value["cap"] : undefined;
-    return typeof cap === "string" ? ok({ cap, request }) : refuse("internal_error", "The broker's answer is none.");
+    const parsed = typeof cap === "string" ? parseCap(cap) : undefined;
+    if (typeof cap !== "string" || parsed?.ok !== true) {
+      return refuse("internal_error", "The broker's answer is none.");
+    }
+    // an older cap of this device would be redeemed with a proof that it makes now
+    return capRequestDigest(separator, parsed.value.claims.request).equals(digest)
+      ? ok({ cap, request })
+      : refuse("internal_error", "The broker answered with another cap than the one that was asked for.");
   }
 
   /** One request to the worker with a proof of its own; `digest` binds the sealed answer. */
@@ -120,7 +130,7 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     sealTo: Hex,
   ): Promise<Result<{ bytes: Buffer; digest: Buffer }> | "unreachable"> {
     const origin = options.urls.worker[wish.dataClass];
-    if (origin === undefined) return refuse("request_malformed", `No worker is configured for ${wish.dataClass}.`);
+    if (origin === undefined) return noWorker(wish);
     const target = origin + redeemPath(op, wish.dataClass);
     const proof = {
       deviceKeyHash: device.deviceKeyHash,
@@ -217,4 +227,8 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     rotate: (wish) => write("rotate", wish, ZERO32, () => Promise.resolve("{}")),
     close: () => exchange.close(),
   };
+}
+
+function noWorker(wish: ObjectWish): Result<never> {
+  return refuse("request_malformed", `No worker is configured for ${wish.dataClass}.`);
 }

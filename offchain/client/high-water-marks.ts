@@ -1,5 +1,5 @@
 import { readPrivate, writePrivate } from "./private-file";
-import type { Hex } from "../wire/bytes";
+import { type Hex, isBytes32 } from "../wire/bytes";
 import { isJsonObject, isWholeNumber, readJsonObject } from "../wire/json";
 import { objectPath } from "../wire/names";
 import type { ObjectName, StoredBy } from "../wire/stored-by";
@@ -35,10 +35,10 @@ export async function fileMarks(file: string): Promise<HighWaterMarks> {
     for (const [key, value] of Object.entries(read.value)) {
       if (!isJsonObject(value)) throw new Error(`${file} is damaged: this device no longer knows what it has seen`);
       const { version, issued_at, nonce } = value;
-      if (!isWholeNumber(version) || !isWholeNumber(issued_at) || typeof nonce !== "string") {
+      if (!isWholeNumber(version) || !isWholeNumber(issued_at) || !isBytes32(nonce)) {
         throw new Error(`${file} is damaged: this device no longer knows what it has seen`);
       }
-      marks.set(key, { version, issuedAt: issued_at, nonce: nonce as Hex });
+      marks.set(key, { version, issuedAt: issued_at, nonce });
     }
   }
   let writing = Promise.resolve();
