@@ -17,6 +17,6 @@ export async function orUnavailable<T>(code: ProblemCode, log: Logger, act: () =
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     log.error({ err: error }, code);
-    return refuse(code, "A store did not answer; nothing was half done, and trying again later may work.");
+    return refuse(code, "A store did not answer; trying again later may work.");
   }
 }

@@ -29,6 +29,8 @@ export interface GoodMint {
   readonly route: MintRoute;
   readonly cap: CapRequest;
   readonly text: string;
+  /** Where it is sent, when that is not the stack's own broker. */
+  readonly at?: string;
 }
 
 /** An honest request for a route, made now. */
@@ -40,7 +42,7 @@ export function goodMint(world: World, route: MintRoute, wish: Partial<CapReques
 
 /** Sends it, with whatever the row changes. */
 export function sendMint(good: GoodMint, change: Partial<RawRequest> = {}): Promise<RawAnswer> {
-  return exchange(good.world.stack.urls.broker, {
+  return exchange(good.at ?? good.world.stack.urls.broker, {
     method: "POST",
     target: good.route.path,
     headers: [["Content-Type", "application/json"]],

@@ -29,6 +29,8 @@ export interface GoodRedeem {
   readonly secret: Buffer;
   readonly salt: ReturnType<typeof toHex>;
   readonly proof: string;
+  /** Where it is sent, when that is not the stack's own worker. */
+  readonly at?: string;
 }
 
 /** An honest redemption, minted by the broker; where the operation needs an object, there is one. */
@@ -43,6 +45,31 @@ export async function goodRedeem(world: World, op: Op, service = serviceOf(op)):
   const device = world.agentDevice;
   const { header } = makeProof(world.separator, device, { target: world.target(op), credential: cap, body });
   return { world, op, device, request, cap, body, secret, salt, proof: header };
+}
+
+/** A store of these bytes with this `if_version`, not sent yet. */
+export async function storeOf(
+  world: World,
+  service: string,
+  ifVersion?: number,
+  secret: Buffer = randomBytes(20),
+): Promise<GoodRedeem> {
+  const salt = toHex(randomBytes(32));
+  const { cap, request } = await world.mint("store", { service, contentHash: contentHash(salt, secret) });
+  const body = encodeStoreBody(secret, salt, ifVersion);
+  return reproved({ world, op: "store", device: world.agentDevice, cap, request, secret, salt, body, proof: "" });
+}
+
+/** A cap for an operation on whatever is there, not sent yet. */
+export async function askFor(world: World, op: "fetch" | "teardown" | "rotate", service: string): Promise<GoodRedeem> {
+  const { cap, request } = await world.mint(op, { service });
+  const [secret, salt] = [Buffer.alloc(0), ZERO32];
+  return reproved({ world, op, device: world.agentDevice, cap, request, secret, salt, body: "{}", proof: "" });
+}
+
+/** The same with a proof of its own. */
+export function reproved(good: GoodRedeem): GoodRedeem {
+  return { ...good, proof: proofFor(good) };
 }
 
 /** Sends it with whatever is changed; `headers` come beside Authorization and AgentKeys-Proof. */
@@ -60,9 +87,9 @@ export function sendWith(
   headers: RawRequest["headers"],
   change: Partial<RawRequest> = {},
 ): Promise<RawAnswer> {
-  const { world, op, body } = good;
-  const [target, origin] = [new URL(world.target(op)).pathname, world.stack.urls.worker.credentials];
-  return exchange(origin, { method: "POST", target, body, ...change, headers });
+  const { world, op, body, at = world.stack.urls.worker.credentials } = good;
+  const target = new URL(world.target(op)).pathname;
+  return exchange(at, { method: "POST", target, body, ...change, headers });
 }
 
 /** A proof by the device for this request, with whatever is changed in what it signs. */
