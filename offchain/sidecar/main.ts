@@ -18,7 +18,7 @@ import { credentialCache } from "./cache";
 import { MIN_TOKEN_BYTES, socketAdmission, tokenAdmission } from "./callers";
 import { sidecarConfig } from "./config";
 import { readServices } from "./services";
-import { listenOnSocket } from "./unix-socket";
+import { SERVER_LIMITS, listenOnSocket } from "./unix-socket";
 
 const now = (): number => Math.floor(Date.now() / 1_000);
 const log = serviceLog("sidecar", process.env["SIDECAR_LOG_LEVEL"] ?? "info");
@@ -86,7 +86,7 @@ async function listenOnTcp(
   port: number,
   handler: (host: string) => ReturnType<typeof sidecarHandler>,
 ): Promise<Server> {
-  const server = createServer({ maxHeaderSize: 16 * 1024 });
+  const server = createServer(SERVER_LIMITS);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, "127.0.0.1", resolve);

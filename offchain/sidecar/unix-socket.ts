@@ -3,11 +3,14 @@ import { type RequestListener, type Server, createServer } from "node:http";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 
+/** A body may stream for as long as its caller likes; a head may not. */
+export const SERVER_LIMITS = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 0 } as const;
+
 /** Listens on a Unix socket that only this user can open from the moment it exists. */
 export async function listenOnSocket(path: string, handler: RequestListener): Promise<Server> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   await removeStale(path);
-  const server = createServer({ maxHeaderSize: 16 * 1024 }, handler);
+  const server = createServer(SERVER_LIMITS, handler);
   const before = process.umask(0o177);
   try {
     await new Promise<void>((resolve, reject) => {

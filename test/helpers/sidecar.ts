@@ -7,6 +7,7 @@ import { type SidecarParts, sidecarHandler } from "../../offchain/sidecar/app";
 import { type CredentialCache, credentialCache } from "../../offchain/sidecar/cache";
 import { type Admission, socketAdmission } from "../../offchain/sidecar/callers";
 import type { UpstreamEntry } from "../../offchain/sidecar/services";
+import { SERVER_LIMITS } from "../../offchain/sidecar/unix-socket";
 import { ok } from "../../offchain/wire/result";
 
 /** The credential of tests: every character that some encoding changes. */
@@ -53,7 +54,7 @@ export async function localSidecar(
       return load(service);
     },
   };
-  const server = createServer({ maxHeaderSize: 16 * 1024 });
+  const server = createServer(SERVER_LIMITS);
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   const { port } = server.address() as AddressInfo;
   server.on("request", sidecarHandler(parts, change.admits?.(`127.0.0.1:${String(port)}`) ?? socketAdmission));

@@ -1,5 +1,3 @@
-import { readFileSync, readdirSync } from "node:fs";
-
 import { expect } from "chai";
 
 import { credentialCache } from "../../../offchain/sidecar/cache";
@@ -155,12 +153,4 @@ describe("sidecar: calls and the cache", () => {
       }
     });
   }
-
-  it("the sidecar's own files never open anything to write a credential", () => {
-    const folder = `${__dirname}/../../../offchain/sidecar`;
-    const writers = readdirSync(folder).filter((name) =>
-      /writeFile|appendFile|createWriteStream|\bopen\(/.test(readFileSync(`${folder}/${name}`, "utf8")),
-    );
-    expect(writers).to.deep.equal([]);
-  });
 });

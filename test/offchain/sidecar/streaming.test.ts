@@ -257,6 +257,7 @@ describe("sidecar: streams", () => {
     answer.happen();
     expect((await staying).status).to.equal(200);
     expect(upstream.received.map((one) => one.url)).to.deep.equal(["/stayed"]);
+    expect(upstream.connections()).to.equal(1);
   });
 
   it("an upstream that breaks off cuts the answer: what came is not taken for the whole", async () => {
