@@ -5,22 +5,15 @@ import type { Hex } from "../wire/bytes";
 import { type ParsedCap, capSignatureIsValid, parseCap } from "../wire/cap";
 import { type CapRequest, capRequestDigest } from "../wire/cap-request";
 import type { DataClass, Op } from "../wire/names";
-import { deviceKeyHash } from "../wire/names";
-import {
-  type ProofHeader,
-  type RequestProof,
-  credentialHash,
-  parseProofHeader,
-  requestProofDigest,
-} from "../wire/request-proof";
+import { type ProofHeader, credentialHash } from "../wire/request-proof";
 import type { ReplayEntry } from "../wire/replay-entry";
 import { type Result, failure, ok, refuse } from "../wire/result";
-import { recoverAddress } from "../wire/secp256k1";
 import type { CapCache, SeenCap } from "./cap-cache";
 import { type Check, firstFailure } from "./check";
 import { digestSignedByDevice } from "./client-sig";
 import { type FactsSource, askChain } from "./ask-chain";
-import { CAP_AHEAD_SECONDS, CAP_KEPT_SECONDS, MAX_CAP_SECONDS, PROOF_KEPT_SECONDS, isFresh } from "./times";
+import { proofEntry, verifyProof } from "./proof";
+import { CAP_AHEAD_SECONDS, CAP_KEPT_SECONDS, MAX_CAP_SECONDS } from "./times";
 
 /** What a redemption is judged by: the device's words as they arrived, and what the receiver knows by itself. */
 export interface RedemptionCase {
@@ -120,7 +113,10 @@ export async function verifyRedemption(one: RedemptionCase): Promise<Result<Rede
   if (refused !== undefined) return { ok: false, failure: refused };
   const signed = deviceSignedTheCap(one, seen.value);
   if (!signed.ok) return signed;
-  const proved = deviceMadeTheProof(one, cap);
+  const { proofText, method, target, bodyHash, separator, now } = one;
+  const hash = credentialHash(one.capText);
+  const device = cap.deviceKeyHash;
+  const proved = verifyProof({ proofText, method, target, bodyHash, credentialHash: hash, device, separator, now });
   if (!proved.ok) return proved;
   const asked = await askChain(one.chain, cap, one.now);
   if (!asked.ok) return asked;
@@ -138,14 +134,7 @@ export async function verifyRedemption(one: RedemptionCase): Promise<Result<Rede
 /** The entries that must be fresh: the proof's, and for what burns its cap the cap's, in this order. @see protocol 3.2 */
 export function replayEntries(receiver: ReplayEntry["receiver"], one: Redemption): readonly ReplayEntry[] {
   const device = one.cap.deviceKeyHash;
-  const proof: ReplayEntry = {
-    receiver,
-    kind: "proof",
-    device,
-    nonce: one.proof.nonce,
-    issuedAt: one.proof.issuedAt,
-    keepUntil: one.proof.issuedAt + PROOF_KEPT_SECONDS,
-  };
+  const proof = proofEntry(receiver, one.proof);
   if (one.cap.op === "fetch" || one.cap.op === "classify") return [proof];
   const cap: ReplayEntry = {
     receiver,
@@ -186,34 +175,4 @@ function deviceSignedTheCap(one: RedemptionCase, known: Known): Result<Buffer> {
   }
   one.cache?.set(one.capText, { parsed: known.parsed, key: known.key, digest });
   return ok(digest);
-}
-
-/** Form, then device, then times, then the signature. @see protocol 3.11 "Codes" */
-function deviceMadeTheProof(
-  one: RedemptionCase,
-  cap: CapRequest,
-): Result<{ readonly proof: ProofHeader; readonly proofDigest: Buffer }> {
-  const parsed = parseProofHeader(one.proofText);
-  if (!parsed.ok) return parsed;
-  const proof = parsed.value;
-  if (proof.deviceKeyHash !== cap.deviceKeyHash) {
-    return refuse("proof_invalid", "The proof is by another device than the cap.", "mismatch");
-  }
-  if (!isFresh(proof.issuedAt, one.now)) return refuse("proof_invalid", "The proof was not made just now.", "stale");
-  const words: RequestProof = {
-    deviceKeyHash: proof.deviceKeyHash,
-    method: one.method,
-    target: one.target,
-    bodyHash: one.bodyHash,
-    credentialHash: credentialHash(one.capText),
-    sealTo: proof.sealTo,
-    nonce: proof.nonce,
-    issuedAt: proof.issuedAt,
-  };
-  const proofDigest = requestProofDigest(one.separator, words);
-  const signer = recoverAddress(proofDigest, proof.sig);
-  if (signer === undefined || deviceKeyHash(signer) !== proof.deviceKeyHash) {
-    return refuse("proof_invalid", "The proof is not the device's signature over this request.", "forged");
-  }
-  return ok({ proof, proofDigest });
 }
