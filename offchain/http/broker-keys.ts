@@ -52,7 +52,7 @@ export async function brokerKeysFromOrigin(origin: string, timing = TIMING): Pro
   const isYoung = (): boolean => performance.now() - readAt < timing.maxAgeMs;
   return {
     key: (kid) => (isYoung() ? keys.get(kid) : undefined),
-    ready: () => (isYoung() ? ok(undefined) : refuse("broker_sig_invalid", "The broker's key set could not be read.")),
+    ready: () => (isYoung() ? ok(undefined) : refuse("upstream_unavailable", "The broker's key set could not be read.")),
     close() {
       isClosed = true;
       clearTimeout(timer);
@@ -83,7 +83,7 @@ export function brokerKeysFromFile(file: string): BrokerKeys {
 
   return {
     key: (kid) => look().get(kid),
-    ready: () => (look().size > 0 ? ok(undefined) : refuse("broker_sig_invalid", "The pinned key set holds no key.")),
+    ready: () => (look().size > 0 ? ok(undefined) : refuse("upstream_unavailable", "The pinned key set holds no key.")),
     close: () => undefined,
   };
 }
