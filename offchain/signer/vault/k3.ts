@@ -29,20 +29,30 @@ export function hkdfFirstBlock(prk: Uint8Array, info: readonly (Uint8Array | str
   return mac.update(Buffer.from([1])).digest();
 }
 
-/**
- * HKDF-SHA256 (RFC 5869) of K3 for one object, 32 bytes. Extract and one block of expand, written out because a
- * hardware module keeps the first and computes the second. @see protocol 3.6
- */
-export function objectKey(k3: Uint8Array, name: ObjectName): Buffer {
-  const prk = hkdfExtract(SALT, k3);
-  const key = hkdfFirstBlock(prk, [
+/** PRK = HKDF-Extract(salt, K3), 32 bytes: all that a hardware module keeps of K3. @see protocol 3.6 */
+export function k3Prk(k3: Uint8Array): Buffer {
+  return hkdfExtract(SALT, k3);
+}
+
+/** `info` of an object's key. @see protocol 3.6 */
+export function objectInfo(name: ObjectName): readonly (Uint8Array | string)[] {
+  return [
     "agentkeys.object.v1",
     fromHex(name.operatorOmni),
     fromHex(name.actorOmni),
     name.dataClass,
     Buffer.from([0]),
     name.service,
-  ]);
+  ];
+}
+
+/**
+ * HKDF-SHA256 (RFC 5869) of K3 for one object, 32 bytes. Extract and one block of expand, written out because a
+ * hardware module keeps the first and computes the second. @see protocol 3.6
+ */
+export function objectKey(k3: Uint8Array, name: ObjectName): Buffer {
+  const prk = k3Prk(k3);
+  const key = hkdfFirstBlock(prk, objectInfo(name));
   prk.fill(0);
   return key;
 }

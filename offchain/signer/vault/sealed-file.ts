@@ -1,47 +1,52 @@
-import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from "node:crypto";
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  lstatSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { randomBytes } from "node:crypto";
+import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
 
-import { syncFolder } from "../../store/durable";
 import { type FolderLock, lockFolder } from "../../store/folder-lock";
 import { StoreUnavailable } from "../../store/unavailable";
 import { fromBase64url, toBase64url } from "../../wire/bytes";
-import { isJsonObject, isWholeNumber, readJsonObject } from "../../wire/json";
-import { Secret } from "../../wire/secret";
+import { VaultFileError, readCheckedFile, readSequence, replaceFile, writeSequence } from "./keys/checked-file";
+import { parseEnvelope, sealEnvelope } from "./keys/envelope";
+import { type VaultUnlock, derivationOf, fileKey } from "./keys/unlock";
+import {
+  type K3Ring,
+  type VaultContents,
+  decodeContents,
+  decodeRing,
+  drawSeeds,
+  encodeContents,
+  newContents,
+} from "./keys/vault-contents";
 
-/** Every K3 that this vault holds, by epoch. */
-export type K3Ring = ReadonlyMap<number, Secret<Buffer>>;
+export { VaultFileError } from "./keys/checked-file";
+export type { K3Ring } from "./keys/vault-contents";
 
-/** Why a vault file was not opened; each cause has its own words. */
-export class VaultFileError extends Error {
-  override readonly name = "VaultFileError";
+const FORMAT = "agentkeys-vault.v2";
+/** K3 alone, always by passphrase; read, and written as v2 at the first change. */
+const FORMAT_1 = "agentkeys-vault.v1";
+const SALT_BYTES = 16;
+
+interface Opened {
+  readonly sequence: number;
+  readonly salt: Buffer;
+  readonly epochs: K3Ring;
+  /** Absent in a file of format v1. */
+  readonly contents?: VaultContents;
 }
 
-const FORMAT = "agentkeys-vault.v1";
-// RFC 7914 parameters for interactive use at start-up: 128 MiB, about half a second
-const SCRYPT = { N: 2 ** 17, r: 8, p: 1, maxmem: 256 * 1024 * 1024 } as const;
-
 /**
- * Opens a sealed ring with its passphrase. Beside the file lies `<file>.seq` with the number of the last write: an
- * older file put back alone is refused; both put back together cannot be told from the truth here, and the chain's
- * commitments then say which epochs are missing.
+ * Opens a sealed file with its passphrase or key file; its K3 alone. Beside the file lies `<file>.seq` with the number
+ * of the last write: an older file put back alone is refused; both put back together cannot be told from the truth
+ * here, and the chain's commitments then say which epochs are missing.
  * @throws VaultFileError whose words name the cause
  */
-export function openVaultFile(file: string, passphrase: Secret<Buffer>): K3Ring {
-  const { sequence, expected, ring } = readVault(file, passphrase);
-  if (sequence > expected) catchUp(file, sequence);
-  return ring;
+export function openVaultFile(file: string, unlock: VaultUnlock): K3Ring {
+  return open(file, unlock).epochs;
+}
+
+/** As `openVaultFile`, and everything in it; undefined for a file of format v1, which `changeContents` completes. */
+export function openContents(file: string, unlock: VaultUnlock): VaultContents | undefined {
+  return open(file, unlock).contents;
 }
 
 /**
@@ -51,157 +56,115 @@ export function openVaultFile(file: string, passphrase: Secret<Buffer>): K3Ring 
  */
 export function changeVaultFile(
   file: string,
-  passphrase: Secret<Buffer>,
+  unlock: VaultUnlock,
   isNew: boolean,
   change: (ring: K3Ring) => K3Ring,
 ): void {
-  const lock = lockFolder(dirname(file));
-  try {
-    if (isNew && lstatSync(file, { throwIfNoEntry: false }) !== undefined) {
-      throw new VaultFileError(`${file} exists already: no other keys are written over it`);
-    }
-    const before = isNew
-      ? { sequence: readSequence(file), ring: new Map<number, Secret<Buffer>>() }
-      : readVault(file, passphrase);
-    const sequence = before.sequence + 1;
-    writeFile(file, seal(sequence, passphrase, change(before.ring)));
-    writeFile(sequenceFile(file), Buffer.from(String(sequence)));
-  } finally {
-    lock.release();
-  }
+  const epochs = (contents: VaultContents): VaultContents => ({ ...contents, epochs: change(contents.epochs) });
+  if (isNew) createContents(file, unlock, () => epochs(newContents(drawSeeds())));
+  else changeContents(file, unlock, epochs);
 }
 
-function readVault(
+/** Makes the file. @throws VaultFileError where there is one; StoreUnavailable */
+export function createContents(file: string, unlock: VaultUnlock, make: () => VaultContents): VaultContents {
+  return locked(file, () => {
+    if (lstatSync(file, { throwIfNoEntry: false }) !== undefined) {
+      throw new VaultFileError(`${file} exists already: no other keys are written over it`);
+    }
+    const contents = make();
+    write(file, unlock, { sequence: readSequence(file), salt: randomBytes(SALT_BYTES) }, contents);
+    return contents;
+  });
+}
+
+/**
+ * Replaces the contents by `change(contents)`, read anew under the lock; where it gives back the same object nothing
+ * is written. A file of format v1 is completed first. @throws StoreUnavailable beside another writer; VaultFileError
+ */
+export function changeContents(
   file: string,
-  passphrase: Secret<Buffer>,
-): { readonly sequence: number; readonly expected: number; readonly ring: K3Ring } {
+  unlock: VaultUnlock,
+  change: (contents: VaultContents) => VaultContents,
+): VaultContents {
+  return locked(file, () => {
+    const before = read(file, unlock);
+    const contents = before.contents ?? newContents({ ...drawSeeds(), epochs: before.epochs });
+    const after = change(contents);
+    if (after !== before.contents) write(file, unlock, before, after);
+    return after;
+  });
+}
+
+function open(file: string, unlock: VaultUnlock): Opened {
+  const opened = read(file, unlock);
+  if (opened.sequence > opened.expected) catchUp(file, opened.sequence);
+  return opened;
+}
+
+function read(file: string, unlock: VaultUnlock): Opened & { readonly expected: number } {
   // before the file, which a writer replaces first: what is read here is never ahead of an honest file
   const expected = readSequence(file);
-  const { sequence, ring } = unseal(file, readChecked(file), passphrase);
-  if (sequence < expected) {
+  const opened = unseal(file, readCheckedFile(file, "make it with npm run signer:init"), unlock);
+  if (opened.sequence < expected) {
     throw new VaultFileError(
-      `${file} is older than the last one written here (${String(sequence)} of ${String(expected)}): it was rolled back`,
+      `${file} is older than the last one written here (${String(opened.sequence)} of ${String(expected)}): it was rolled back`,
     );
   }
-  return { sequence, expected, ring };
+  return { ...opened, expected };
+}
+
+function unseal(file: string, bytes: Buffer, unlock: VaultUnlock): Opened {
+  const envelope = parseEnvelope(file, bytes, [FORMAT, FORMAT_1], "vault file");
+  const { format, salt: saltText, kdf } = envelope.head;
+  const isFirst = format === FORMAT_1;
+  const salt = fromBase64url(saltText);
+  if (salt?.length !== SALT_BYTES || (!isFirst && kdf !== "scrypt" && kdf !== "hkdf")) {
+    throw new VaultFileError(`${file} has a damaged head`);
+  }
+  const by = isFirst ? "scrypt" : kdf;
+  if (by !== derivationOf(unlock)) {
+    const [is, given] = by === "scrypt" ? ["a passphrase", "a key file"] : ["a key file", "a passphrase"];
+    throw new VaultFileError(`${file} is sealed by ${is}, and ${given} was given`);
+  }
+  const words = by === "scrypt" ? "the passphrase is wrong" : "it is another key file";
+  const clear = envelope.open(fileKey(unlock, salt), `${words}, or the file was changed`);
+  const { sequence } = envelope;
+  if (isFirst) return { sequence, salt, epochs: decodeRing(file, clear) };
+  const contents = decodeContents(file, clear);
+  return { sequence, salt, epochs: contents.epochs, contents };
+}
+
+function write(
+  file: string,
+  unlock: VaultUnlock,
+  before: { readonly sequence: number; readonly salt: Buffer },
+  contents: VaultContents,
+): void {
+  const sequence = before.sequence + 1;
+  const clear = encodeContents(contents);
+  const head = { format: FORMAT, sequence, kdf: derivationOf(unlock), salt: toBase64url(before.salt) };
+  replaceFile(file, sealEnvelope(head, fileKey(unlock, before.salt), clear));
+  clear.fill(0);
+  writeSequence(file, sequence);
 }
 
 /** A crash between the two writes left the number behind: the file is the newer truth. */
 function catchUp(file: string, sequence: number): void {
-  let lock: FolderLock;
   try {
-    lock = lockFolder(dirname(file));
+    locked(file, () => {
+      if (readSequence(file) < sequence) writeSequence(file, sequence);
+    });
   } catch (error) {
     // a writer is at work, and writes the number itself
-    if (error instanceof StoreUnavailable) return;
-    throw error;
+    if (!(error instanceof StoreUnavailable)) throw error;
   }
+}
+
+function locked<T>(file: string, act: () => T): T {
+  const lock: FolderLock = lockFolder(dirname(file));
   try {
-    if (readSequence(file) < sequence) writeFile(sequenceFile(file), Buffer.from(String(sequence)));
+    return act();
   } finally {
     lock.release();
   }
-}
-
-function seal(sequence: number, passphrase: Secret<Buffer>, ring: K3Ring): Buffer {
-  const salt = randomBytes(16);
-  const iv = randomBytes(12);
-  const head = JSON.stringify({ format: FORMAT, sequence, salt: toBase64url(salt), iv: toBase64url(iv) });
-  const keys = Object.fromEntries([...ring].map(([epoch, k3]) => [String(epoch), toBase64url(k3.reveal())]));
-  const cipher = createCipheriv("aes-256-gcm", scryptSync(passphrase.reveal(), salt, 32, SCRYPT), iv);
-  cipher.setAAD(Buffer.from(head));
-  const sealed = Buffer.concat([cipher.update(JSON.stringify(keys)), cipher.final(), cipher.getAuthTag()]);
-  return Buffer.from(`${head}\n${toBase64url(sealed)}\n`);
-}
-
-function unseal(file: string, bytes: Buffer, passphrase: Secret<Buffer>): { sequence: number; ring: K3Ring } {
-  const [headText, sealedText, end, ...more] = bytes.toString("latin1").split("\n");
-  const head = readJsonObject(Buffer.from(headText ?? ""));
-  const sealed = fromBase64url(sealedText);
-  if (!head.ok || head.value["format"] !== FORMAT)
-    throw new VaultFileError(`${file} is no vault file, or its start is cut off`);
-  if (sealed === undefined || sealed.length < 16 || end === undefined) throw new VaultFileError(`${file} is cut off`);
-  if (end !== "" || more.length > 0) throw new VaultFileError(`${file} has something behind its end`);
-  const { sequence, salt, iv } = head.value;
-  const [saltBytes, ivBytes] = [fromBase64url(salt), fromBase64url(iv)];
-  if (!isWholeNumber(sequence) || saltBytes?.length !== 16 || ivBytes?.length !== 12) {
-    throw new VaultFileError(`${file} has a damaged head`);
-  }
-  const key = scryptSync(passphrase.reveal(), saltBytes, 32, SCRYPT);
-  const decipher = createDecipheriv("aes-256-gcm", key, ivBytes);
-  decipher.setAAD(Buffer.from(headText ?? "")).setAuthTag(sealed.subarray(-16));
-  let clear: Buffer;
-  try {
-    clear = Buffer.concat([decipher.update(sealed.subarray(0, -16)), decipher.final()]);
-  } catch {
-    throw new VaultFileError(`${file} does not open: the passphrase is wrong, or the file was changed`);
-  }
-  return { sequence, ring: readRing(file, clear) };
-}
-
-function readRing(file: string, clear: Buffer): K3Ring {
-  const read = readJsonObject(clear);
-  clear.fill(0);
-  const ring = new Map<number, Secret<Buffer>>();
-  if (!read.ok || !isJsonObject(read.value)) throw new VaultFileError(`${file} holds no keys`);
-  for (const [epoch, text] of Object.entries(read.value)) {
-    const k3 = fromBase64url(text);
-    if (k3?.length !== 32) throw new VaultFileError(`${file} holds a key that is not 32 bytes`);
-    ring.set(Number(epoch), new Secret(k3));
-  }
-  return ring;
-}
-
-/** One handle for the checks and the bytes, so that both are of the same file. */
-function readChecked(file: string): Buffer {
-  let handle: number;
-  try {
-    handle = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw new VaultFileError(`${file} does not exist: make it with npm run signer:init`);
-    if (code === "ELOOP") throw new VaultFileError(`${file} is a symbolic link: name the file itself`);
-    throw new VaultFileError(`${file} cannot be opened (${String(code)})`);
-  }
-  try {
-    const stat = fstatSync(handle);
-    if (!stat.isFile()) throw new VaultFileError(`${file} is not a file`);
-    if ((stat.mode & 0o077) !== 0) throw new VaultFileError(`${file} can be read by others: chmod 600 it`);
-    if (process.getuid !== undefined && stat.uid !== process.getuid()) {
-      throw new VaultFileError(`${file} belongs to another user`);
-    }
-    return readFileSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-}
-
-function sequenceFile(file: string): string {
-  return `${file}.seq`;
-}
-
-function readSequence(file: string): number {
-  try {
-    const text = readFileSync(sequenceFile(file), "utf8");
-    if (!/^[0-9]{1,15}$/.test(text)) throw new VaultFileError(`${sequenceFile(file)} is damaged`);
-    return Number(text);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
-    throw error;
-  }
-}
-
-function writeFile(file: string, bytes: Buffer): void {
-  const temporary = `${file}.tmp`;
-  // what a killed writer left, whatever it is
-  rmSync(temporary, { force: true });
-  const handle = openSync(temporary, "wx", 0o600);
-  try {
-    writeFileSync(handle, bytes);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-  renameSync(temporary, file);
-  syncFolder(dirname(file));
 }

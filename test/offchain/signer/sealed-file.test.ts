@@ -172,7 +172,7 @@ describe("signer: the vault's sealed file", function () {
     });
 
     it("another file altogether", () => {
-      for (const text of ["x", "{}\n", "\n\n", '{"format":"agentkeys-vault.v2"}\n\n', '{"format":1}\nAAAA\n']) {
+      for (const text of ["x", "{}\n", "\n\n", '{"format":"agentkeys-vault.v3"}\n\n', '{"format":1}\nAAAA\n']) {
         writeFileSync(file, text);
         refusedAs(/is no vault file/);
       }
