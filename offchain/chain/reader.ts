@@ -6,6 +6,7 @@ import { type AccessFacts, type AccessQuery, decodeAccessFacts, encodeCheckAcces
 import { decodeCommitment, decodeEpoch, encodeCommitmentOf, encodeCurrentEpoch } from "./epoch-views";
 import { type AgreedHead, followHead } from "./followed-head";
 import { type Head, endpoint } from "./head";
+import { type Passkey, decodePasskeys, encodePasskeys } from "./passkeys";
 import { type ChainProfileName, CHAIN_PROFILES, maxHeadAge } from "./profiles";
 import { type BlockRead, readAt } from "./read-at";
 import { httpRpc } from "./rpc";
@@ -44,6 +45,8 @@ export interface ChainReader {
   getDevice(deviceKeyHash: Hex): Promise<Result<DeviceRecord | undefined>>;
   /** The account that speaks for the operator, lowercase; undefined for an unknown omni. */
   masterOf(operatorOmni: Hex): Promise<Result<Hex | undefined>>;
+  /** Every passkey of a master account, at most 16; none where no contract is. @see protocol 3.8 */
+  passkeysOf(account: Hex): Promise<Result<readonly Passkey[]>>;
   /** The start-up checks of protocol 3.5, at the newest head; the detail says which failed. */
   ready(): Promise<Result<Head>>;
   /** The last agreed head, for display. */
@@ -195,6 +198,13 @@ export function chainReader(options: ChainReaderOptions): ChainReader {
       const master = decodeMaster(read.value);
       if (master === undefined) return unavailable("masterOf answered with something that is no answer");
       return ok(master.account);
+    },
+
+    async passkeysOf(account) {
+      const read = await call(account, encodePasskeys());
+      if (!read.ok) return read;
+      const passkeys = decodePasskeys(read.value);
+      return passkeys === undefined ? unavailable("passkeys answered with something that is no answer") : ok(passkeys);
     },
 
     async ready() {
