@@ -27,12 +27,14 @@ export function redactorOf(secret: string): Redactor {
     let done = 0;
     let at = 0;
     while ((at = nextCandidate(bytes, at)) < bytes.length) {
-      const found = longestAt(bytes, at, patterns);
-      if (typeof found === "number") {
+      const { end, isUnfinished } = longestAt(bytes, at, patterns);
+      // also behind a match: "%" may be the beginning of "%25", and what follows it belongs to the secret
+      if (isUnfinished && !isEnd) break;
+      if (end === undefined) at += 1;
+      else {
         out.push(bytes.subarray(done, at), REDACTED);
-        done = at = found;
-      } else if (found === "unfinished" && !isEnd) break;
-      else at += 1;
+        done = at = end;
+      }
     }
     if (done === 0 && at === bytes.length) return { out: bytes, rest: Buffer.alloc(0) };
     out.push(bytes.subarray(done, at));
@@ -83,19 +85,27 @@ function escaped(byte: Buffer): string {
   return byte.length === 0 ? "" : `\\x${byte.toString("hex")}`;
 }
 
-/** Where the longest match ends, or whether one may still come about with more bytes. */
-function longestAt(bytes: Buffer, at: number, patterns: readonly Pattern[]): number | "unfinished" | undefined {
-  let longest: number | "unfinished" | undefined;
+/** A match at one place. */
+interface Match {
+  /** Where the longest ends; undefined where there is none. */
+  readonly end: number | undefined;
+  /** One, or a longer one, may still come about with more bytes. */
+  readonly isUnfinished: boolean;
+}
+
+function longestAt(bytes: Buffer, at: number, patterns: readonly Pattern[]): Match {
+  let longest: number | undefined;
+  let isUnfinished = false;
   for (const pattern of patterns) {
     const found = matchAt(bytes, at, pattern);
-    if (typeof found === "number") longest = typeof longest === "number" ? Math.max(longest, found) : found;
-    else longest ??= found;
+    if (found.end !== undefined) longest = Math.max(longest ?? 0, found.end);
+    isUnfinished ||= found.isUnfinished;
   }
-  return longest;
+  return { end: longest, isUnfinished };
 }
 
 /** One spelling may begin another ("%" and "%25"): every way through the tokens is followed. */
-function matchAt(bytes: Buffer, at: number, pattern: Pattern): number | "unfinished" | undefined {
+function matchAt(bytes: Buffer, at: number, pattern: Pattern): Match {
   let ends = [at];
   let isUnfinished = false;
   for (const token of pattern) {
@@ -108,8 +118,8 @@ function matchAt(bytes: Buffer, at: number, pattern: Pattern): number | "unfinis
         else isUnfinished = true;
       }
     }
-    if (next.length === 0) return isUnfinished ? "unfinished" : undefined;
+    if (next.length === 0) return { end: undefined, isUnfinished };
     ends = next;
   }
-  return Math.max(...ends);
+  return { end: Math.max(...ends), isUnfinished };
 }
