@@ -8,8 +8,7 @@ import { CONTENT_KEY_BYTES, type ObjectHeader, parseObjectHeader, sameName } fro
 import { REDEEM_ROUTES, type RedeemRoute } from "../../wire/redeem";
 import { type Result, ok, refuse } from "../../wire/result";
 import { type ObjectName, sameStoredBy, storedBy } from "../../wire/stored-by";
-import { epochKey } from "./epoch-key";
-import { objectKey } from "./k3";
+import { objectKeyOf } from "./epoch-key";
 import { unwrapKey, wrapKey } from "./key-wrap";
 import type { VaultParts } from "./parts";
 
@@ -130,22 +129,20 @@ function headerOf(one: Redemption, text: string, currentEpoch: number): Result<O
 async function unwrap(parts: VaultParts, header: ObjectHeader, text: string | undefined): Promise<Result<Buffer>> {
   const wrapped = fromBase64url(text);
   if (wrapped === undefined) return refuse("request_malformed", "The wrapped content key is missing.");
-  const k3 = await epochKey(parts, header.epoch);
-  if (!k3.ok) return k3;
-  const key = objectKey(k3.value, header.name);
-  const contentKey = unwrapKey(key, wrapped);
-  key.fill(0);
+  const key = await objectKeyOf(parts, header.epoch, header.name);
+  if (!key.ok) return key;
+  const contentKey = unwrapKey(key.value, wrapped);
+  key.value.fill(0);
   if (contentKey?.length === CONTENT_KEY_BYTES) return ok(contentKey);
   return refuse("object_corrupt", "The content key was not wrapped for this object.");
 }
 
 async function wrapFresh(parts: VaultParts, header: ObjectHeader): Promise<Result<DataKeysAnswer>> {
-  const k3 = await epochKey(parts, header.epoch);
-  if (!k3.ok) return k3;
-  const key = objectKey(k3.value, header.name);
+  const key = await objectKeyOf(parts, header.epoch, header.name);
+  if (!key.ok) return key;
   const contentKey = randomBytes(CONTENT_KEY_BYTES);
-  const wrapped = wrapKey(key, contentKey);
-  key.fill(0);
+  const wrapped = wrapKey(key.value, contentKey);
+  key.value.fill(0);
   return ok({ content_key: reveal(contentKey), encrypted_key: toBase64url(wrapped) });
 }
 

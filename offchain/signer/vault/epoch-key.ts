@@ -1,16 +1,30 @@
+import { timingSafeEqual } from "node:crypto";
+
+import { type Hex, fromHex } from "../../wire/bytes";
 import { type Result, ok, refuse } from "../../wire/result";
-import { matchesCommitment } from "./k3";
+import type { ObjectName } from "../../wire/stored-by";
 import type { VaultParts } from "./parts";
 
-/** K3 of an epoch, if it is the one that the chain was committed to; never a fresh one. @see services note 4.3 */
-export async function epochKey(parts: VaultParts, epoch: number): Promise<Result<Buffer>> {
-  const k3 = parts.ring().get(epoch)?.reveal();
-  if (k3 === undefined) return unavailable(parts, epoch, "this vault has no key for it");
+/**
+ * The commitment of an epoch's K3, if this vault holds the one that the chain was committed to; never that of a fresh
+ * one. @see services note 4.3
+ */
+export async function usableEpoch(parts: VaultParts, epoch: number): Promise<Result<Hex>> {
+  const held = parts.keys.commitments().get(epoch);
+  if (held === undefined) return unavailable(parts, epoch, "this vault has no key for it");
   const commitment = await parts.chain.k3Commitment(epoch);
   if (!commitment.ok) return commitment;
-  return matchesCommitment(epoch, k3, commitment.value)
-    ? ok(k3)
+  return timingSafeEqual(fromHex(held), fromHex(commitment.value))
+    ? commitment
     : unavailable(parts, epoch, "this vault's key is not the one the chain was committed to");
+}
+
+/** The key of an object in a usable epoch, 32 bytes; the caller zeroes it. @see protocol 3.6 */
+export async function objectKeyOf(parts: VaultParts, epoch: number, name: ObjectName): Promise<Result<Buffer>> {
+  const usable = await usableEpoch(parts, epoch);
+  if (!usable.ok) return usable;
+  const key = await parts.keys.objectKey(epoch, name);
+  return key === undefined ? unavailable(parts, epoch, "its key is gone from this vault") : ok(key);
 }
 
 function unavailable(parts: VaultParts, epoch: number, why: string): Result<never> {

@@ -1,21 +1,21 @@
-import { statSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 
 import { CHAIN_PROFILES } from "../../chain/profiles";
 import { openChain } from "../../http/chain-config";
-import { ConfigurationError, readSecretFile } from "../../http/config";
+import { ConfigurationError } from "../../http/config";
 import { serviceLog } from "../../http/log";
 import { runMain } from "../../http/server";
 import { fileReplay } from "../../store/file-replay";
 import { CapCache } from "../../verify/cap-cache";
 import { keccakReady } from "../../wire/keccak";
-import { Secret } from "../../wire/secret";
 import { brokerKeysFromFile } from "../../http/broker-keys";
 import { VAULT_PIPE_FD, endWithSupervisor } from "../processes";
 import { vaultConfig } from "./config";
-import { type K3Ring, openVaultFile } from "./sealed-file";
+import { openVaultKeys } from "./keys/open";
+import { rotateByAge } from "./keys/rotation";
 import { serve } from "./serve";
+import { openVaultState } from "./state/open-state";
 
 const now = (): number => Math.floor(Date.now() / 1_000);
 const log = serviceLog("signer:vault", process.env["SIGNER_LOG_LEVEL"] ?? "info");
@@ -26,7 +26,13 @@ runMain(log, async () => {
     throw new ConfigurationError("CHAIN_QUORUM must be at least 2: the vault believes no single RPC");
   }
   await keccakReady();
-  const passphrase = new Secret(readSecretFile(config.passphraseFile));
+  const keys = await openVaultKeys(config, { writerDir: join(config.stateDir, "keys"), now, log });
+  const state = await openVaultState({
+    dir: join(config.stateDir, "agent-keys"),
+    key: keys.stateKey(),
+    anchor: keys.stateAnchor(),
+  });
+  const stopRotating = rotateByAge(keys, now, log);
   const { chain, separator } = openChain(config, now, () => undefined);
   const replay = await fileReplay({ file: join(config.stateDir, "replay", "seen"), now });
   endWithSupervisor();
@@ -40,7 +46,8 @@ runMain(log, async () => {
       brokerOrigin: config.brokerOrigin,
       brokerKeys: brokerKeysFromFile(config.brokerJwksFile),
       workerOrigins: config.workerOrigins,
-      ring: followVaultFile(config.file, passphrase),
+      keys,
+      state,
       now,
       log,
     },
@@ -54,30 +61,11 @@ runMain(log, async () => {
     url: "pipe",
     async close() {
       pipe.destroy();
+      stopRotating();
       await replay.close();
+      await state.close();
+      await keys.close();
       await chain.close();
     },
   };
 });
-
-/** The ring, read again when an epoch was prepared; a file that no longer opens leaves the old ring and says so. */
-function followVaultFile(file: string, passphrase: Secret<Buffer>): () => K3Ring {
-  const stampOf = (): string => {
-    const { mtimeMs, ino } = statSync(file);
-    return `${String(mtimeMs)}/${String(ino)}`;
-  };
-  let ring = openVaultFile(file, passphrase);
-  let stamp = stampOf();
-  setInterval(() => {
-    try {
-      const fresh = stampOf();
-      if (fresh === stamp) return;
-      stamp = fresh;
-      ring = openVaultFile(file, passphrase);
-      log.info({ epochs: [...ring.keys()] }, "the vault file was read again");
-    } catch (error) {
-      log.error({ err: error }, "the vault file no longer opens; the keys read before stay in use");
-    }
-  }, 1_000).unref();
-  return () => ring;
-}

@@ -6,7 +6,8 @@ import type { ReplayStore } from "../../store/replay";
 import type { CapCache } from "../../verify/cap-cache";
 import type { DataClass } from "../../wire/names";
 import type { Result } from "../../wire/result";
-import type { K3Ring } from "./sealed-file";
+import type { VaultKeys } from "./keys/vault-keys";
+import type { VaultState } from "./state/vault-state";
 
 /** What the vault decides with; all of it its own, none of it the front's. */
 export interface VaultParts {
@@ -19,8 +20,8 @@ export interface VaultParts {
   readonly brokerKeys: { key(kid: string): KeyObject | undefined; ready(): Result<unknown> };
   /** The pinned workers: class → public base URL. */
   readonly workerOrigins: ReadonlyMap<DataClass, string>;
-  /** Read again when a new epoch was prepared. */
-  readonly ring: () => K3Ring;
+  readonly keys: VaultKeys;
+  readonly state: VaultState;
   /** Unix seconds. */
   readonly now: () => number;
   readonly log: Logger;

@@ -5,7 +5,7 @@ import { DATA_KEYS_PATH } from "../../wire/data-keys";
 import { type Result, ok, refuse } from "../../wire/result";
 import { type PipeRequest, framed } from "../pipe";
 import { dataKeys } from "./data-keys";
-import { epochKey } from "./epoch-key";
+import { usableEpoch } from "./epoch-key";
 import type { VaultParts } from "./parts";
 
 type Method = (parts: VaultParts, caller: string, body: Buffer) => Promise<Result<unknown>>;
@@ -55,14 +55,14 @@ async function answer(parts: VaultParts, request: Partial<PipeRequest>): Promise
 
 /** The current epoch by the vault's own chain connections, once its key for it is the committed one. */
 async function epoch(parts: VaultParts): Promise<Result<unknown>> {
-  const newest = Math.max(0, ...parts.ring().keys());
+  const newest = Math.max(0, ...parts.keys.commitments().keys());
   // one more than this vault holds: an epoch that began without its key being here must not pass for the one before
   for (let one = newest + 1; one >= 1; one -= 1) {
     const commitment = await parts.chain.k3Commitment(one);
     if (!commitment.ok) return commitment;
     if (/^0x0+$/.test(commitment.value)) continue;
-    const key = await epochKey(parts, one);
-    return key.ok ? ok({ epoch: one, commitment: commitment.value }) : key;
+    const usable = await usableEpoch(parts, one);
+    return usable.ok ? ok({ epoch: one, commitment: usable.value }) : usable;
   }
   return refuse("signer_unavailable", "The vault holds no epoch that the chain knows.");
 }
