@@ -1,0 +1,6 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { generatorTableSource } from "./lib/p256-table";
+
+writeFileSync(join(__dirname, "..", "contracts", "libraries", "P256GeneratorTable.sol"), generatorTableSource());
