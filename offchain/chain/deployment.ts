@@ -1,6 +1,7 @@
 import { isAddressHex } from "../wire/bytes";
 import type { Hex } from "../wire/bytes";
 import { type Result, ok, refuse } from "../wire/result";
+import type { EntryPointVersion } from "../wire/user-operation";
 import type { RegistryAddresses } from "./start-checks";
 
 /** The contracts of one chain by name, lowercase addresses. */
@@ -23,8 +24,7 @@ export interface Deployment {
   readonly entryPointVersion: EntryPointVersion;
 }
 
-/** Versions of the ERC-4337 EntryPoint that the accounts are built for. */
-export type EntryPointVersion = "0.7" | "0.8";
+export type { EntryPointVersion } from "../wire/user-operation";
 
 const REQUIRED = [
   "SidecarRegistry",

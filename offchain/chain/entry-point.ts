@@ -1,24 +1,9 @@
 import { Contract, type ContractRunner, Interface } from "ethers";
 
 import type { Hex } from "../wire/bytes";
-import type { EntryPointVersion } from "./deployment";
+import type { EntryPointVersion } from "../wire/user-operation";
 
-/** ERC-4337 user operation as EntryPoint v0.7 and v0.8 take it. @see https://eips.ethereum.org/EIPS/eip-4337 */
-export interface PackedUserOperation {
-  readonly sender: Hex;
-  /** 192-bit key ‖ 64-bit sequence; passkeys use key 0. */
-  readonly nonce: bigint;
-  /** Factory address ‖ its calldata, or empty once the account is deployed. */
-  readonly initCode: Hex;
-  readonly callData: Hex;
-  /** uint128 verificationGasLimit ‖ uint128 callGasLimit. */
-  readonly accountGasLimits: Hex;
-  readonly preVerificationGas: bigint;
-  /** uint128 maxPriorityFeePerGas ‖ uint128 maxFeePerGas, wei. */
-  readonly gasFees: Hex;
-  readonly paymasterAndData: Hex;
-  readonly signature: Hex;
-}
+export type { PackedUserOperation } from "../wire/user-operation";
 
 const OPERATION =
   "(address sender, uint256 nonce, bytes initCode, bytes callData, bytes32 accountGasLimits, " +

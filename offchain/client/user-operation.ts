@@ -1,19 +1,10 @@
-import { AbiCoder, TypedDataEncoder, keccak256 } from "ethers";
-
-import type { EntryPointVersion } from "../chain/deployment";
-import type { PackedUserOperation } from "../chain/entry-point";
 import { type Hex, fromHex } from "../wire/bytes";
 import { type Result, ok, refuse } from "../wire/result";
+import { type EntryPointDomain, type PackedUserOperation, packTwo, userOperationHash } from "../wire/user-operation";
 import { type AccountCall, decodeExecute } from "./account-calls";
 import { type Authenticator, encodeAssertion } from "./authenticator";
 
-/** Where a user operation is valid. */
-export interface EntryPointDomain {
-  readonly chainId: number;
-  /** EntryPoint, lowercase. */
-  readonly entryPoint: Hex;
-  readonly entryPointVersion: EntryPointVersion;
-}
+export { type EntryPointDomain, packTwo, userOperationHash } from "../wire/user-operation";
 
 /** Gas and fees of one operation. */
 export interface OperationGas {
@@ -23,25 +14,6 @@ export interface OperationGas {
   /** Wei; both zero where whoever sends the transaction pays for it. */
   readonly maxPriorityFeePerGas: bigint;
   readonly maxFeePerGas: bigint;
-}
-
-const V08_TYPES = {
-  PackedUserOperation: [
-    { name: "sender", type: "address" },
-    { name: "nonce", type: "uint256" },
-    { name: "initCode", type: "bytes" },
-    { name: "callData", type: "bytes" },
-    { name: "accountGasLimits", type: "bytes32" },
-    { name: "preVerificationGas", type: "uint256" },
-    { name: "gasFees", type: "bytes32" },
-    { name: "paymasterAndData", type: "bytes" },
-  ],
-};
-
-/** Two uint128 in one word, as EntryPoint v0.7 and later pack them. */
-export function packTwo(high: bigint, low: bigint): Hex {
-  if (high >> 128n !== 0n || low >> 128n !== 0n) throw new RangeError("a packed number has at most 128 bits");
-  return `0x${((high << 128n) | low).toString(16).padStart(64, "0")}`;
 }
 
 /** An operation without its signature. */
@@ -64,35 +36,6 @@ export function packOperation(operation: {
     paymasterAndData: "0x",
     signature: "0x",
   };
-}
-
-/**
- * The hash that the passkey signs, computed here and never taken from anyone.
- * v0.7: keccak256 of the packed fields, EntryPoint and chain id; v0.8: EIP-712, domain "ERC4337" version "1".
- * @see https://eips.ethereum.org/EIPS/eip-4337
- */
-export function userOperationHash(operation: PackedUserOperation, domain: EntryPointDomain): Hex {
-  const { chainId, entryPoint, entryPointVersion } = domain;
-  if (entryPointVersion === "0.8") {
-    const separator = { name: "ERC4337", version: "1", chainId, verifyingContract: entryPoint };
-    return TypedDataEncoder.hash(separator, V08_TYPES, operation) as Hex; // the types leave the signature out
-  }
-  const coder = AbiCoder.defaultAbiCoder();
-  const fields = coder.encode(
-    ["address", "uint256", "bytes32", "bytes32", "bytes32", "uint256", "bytes32", "bytes32"],
-    [
-      operation.sender,
-      operation.nonce,
-      keccak256(operation.initCode),
-      keccak256(operation.callData),
-      operation.accountGasLimits,
-      operation.preVerificationGas,
-      operation.gasFees,
-      keccak256(operation.paymasterAndData),
-    ],
-  );
-  const words = coder.encode(["bytes32", "address", "uint256"], [keccak256(fields), entryPoint, chainId]);
-  return keccak256(words) as Hex;
 }
 
 /** An operation that is about to be signed, and what was asked for. */

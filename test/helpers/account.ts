@@ -18,6 +18,7 @@ import { type AccountCall, encodeExecute } from "../../offchain/client/account-c
 import type { ContractPasskey } from "../../offchain/client/authenticator";
 import { type EntryPointDomain, packOperation, userOperationHash } from "../../offchain/client/user-operation";
 import { type Hex, toBase64url } from "../../offchain/wire/bytes";
+import { keccakReady } from "../../offchain/wire/keccak";
 import { ENTRY_POINT_ARTIFACT, type EntryPointVersion } from "../../ignition/modules/EntryPoint";
 import type { MasterAccount, MasterAccountFactory, Target } from "../../typechain-types";
 
@@ -141,6 +142,7 @@ export class AccountWorld {
   ) {}
 
   static async over(version: EntryPointVersion): Promise<AccountWorld> {
+    await keccakReady();
     const [deployer] = await ethers.getSigners();
     if (deployer === undefined) throw new Error("the network has no accounts");
     const { abi, bytecode } = ENTRY_POINT_ARTIFACT[version];
