@@ -318,13 +318,13 @@ describe("signer: the vault's sealed file", function () {
     it("killed at random moments, every acknowledged epoch is kept and none is lost", async () => {
       const file = newFile();
       const acknowledged = new Set<number>();
-      for (let round = 0; round < 8; round += 1) {
-        const { lines, killed } = await write(file, -2, 200 + Math.floor(Math.random() * 1_500));
+      // on a busy machine a writer may get little done before it is killed: then more of them, each with more time
+      for (let round = 0; round < 8 || acknowledged.size <= 2; round += 1) {
+        const { lines, killed } = await write(file, -2, 200 * (1 + round) + Math.floor(Math.random() * 1_500));
         expect(killed).to.equal(true);
         for (const line of lines) acknowledged.add(parseInt(line, 10));
       }
       const epochs = keysOf(openVaultFile(file, passphrase)).map(([epoch]) => epoch);
-      expect(acknowledged.size).to.be.greaterThan(2);
       expect(epochs).to.include.members([...acknowledged]);
       expect(epochs).to.deep.equal(epochs.map((_, i) => i + 1));
     });
