@@ -15,6 +15,8 @@ export interface Failure {
   readonly code: ProblemCode;
   readonly detail: string;
   readonly reason?: FailureReason;
+  /** Seconds of `Retry-After`, where who refuses knows them. */
+  readonly retryAfter?: number;
 }
 
 /** What every deciding function returns. A bug throws instead. */
