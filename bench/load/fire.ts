@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import { connect as connectTls } from "node:tls";
 
 /** What a load generator prints when it is done. */
 export interface Fired {
@@ -6,6 +7,13 @@ export interface Fired {
   readonly seconds: number;
   /** Milliseconds from the first byte sent to the last received, one per request. */
   readonly latencies: readonly number[];
+}
+
+/** PEM texts for mutual TLS. */
+export interface LoadTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
 }
 
 const HEAD_END = Buffer.from("\r\n\r\n");
@@ -19,6 +27,7 @@ export async function fire(
   requests: readonly Buffer[],
   connections: number,
   expected: number,
+  tls?: LoadTls,
 ): Promise<Fired> {
   const { hostname, port } = new URL(origin);
   const latencies: number[] = [];
@@ -26,7 +35,10 @@ export async function fire(
   const startedAt = performance.now();
   const worker = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+      const to = { host: hostname, port: Number(port), noDelay: true };
+      // the server is one that the bench itself started: its name is not what is measured
+      const socket =
+        tls === undefined ? connect(to) : connectTls({ ...to, ...tls, checkServerIdentity: () => undefined });
       let received: Buffer = Buffer.alloc(0);
       let sentAt = 0;
       const send = (): void => {
@@ -40,7 +52,7 @@ export async function fire(
         sentAt = performance.now();
         socket.write(request);
       };
-      socket.on("connect", send).on("error", reject);
+      socket.on(tls === undefined ? "connect" : "secureConnect", send).on("error", reject);
       socket.on("close", () => {
         reject(new Error("the server closed a connection"));
       });

@@ -9,7 +9,7 @@ async function main(): Promise<void> {
   const plan = JSON.parse(readFileSync(0, "utf8")) as LoadPlan;
   await keccakReady();
   const requests = SCENARIOS[plan.scenario](plan);
-  console.log(JSON.stringify(await fire(plan.origin, requests, plan.connections, plan.expected)));
+  console.log(JSON.stringify(await fire(plan.origin, requests, plan.connections, plan.expected, plan.tls)));
 }
 
 main().catch((error: unknown) => {

@@ -1,12 +1,14 @@
 import { createPrivateKey, randomUUID } from "node:crypto";
 
 import { type Hex, fromHex } from "../../offchain/wire/bytes";
+import { sha256Hex } from "../../offchain/wire/content-hash";
+import { DATA_KEYS_PATH } from "../../offchain/wire/data-keys";
 import { publicJwk } from "../../offchain/wire/jwks";
 import { mintPath } from "../../offchain/wire/mint";
 import { redeemPath } from "../../offchain/wire/redeem";
 import { capRequest, countersign, makeProof, mintBody, signCap, testDevice } from "../../test/helpers/words";
 import { dpopKey, dpopProof, es256 } from "./dpop";
-import { httpPost } from "./fire";
+import { type LoadTls, httpPost } from "./fire";
 
 /** What a load generator is told; secrets are the bench's own. */
 export interface LoadPlan {
@@ -27,6 +29,9 @@ export interface LoadPlan {
   /** PKCS#8 PEM of the key that countersigned: K1, or the authorization server's. */
   readonly issuerKey?: string;
   readonly issuer?: string;
+  readonly tls?: LoadTls;
+  /** `data-keys`: whose route the device's request was made for, and the object as it lies in the store. */
+  readonly worker?: { readonly origin: string; readonly header: string; readonly encryptedKey: string };
 }
 
 const JSON_TYPE = { "content-type": "application/json" };
@@ -47,6 +52,19 @@ export const SCENARIOS = {
   },
   /** A new cap each time. */
   "verify.cold": (plan: LoadPlan): Buffer[] => times(plan, () => redemption(plan, newCap(plan))),
+  /** What a worker asks of the signer for a fetch; one cap, each time with a proof of its own. */
+  "data-keys"(plan: LoadPlan): Buffer[] {
+    const { device, separator } = deviceOf(plan);
+    const { origin = "", header, encryptedKey } = plan.worker ?? {};
+    const cap = newCap(plan);
+    const target = origin + redeemPath("fetch", "credentials");
+    return times(plan, () => {
+      const proof = makeProof(separator, device, { target, body: "{}", credential: cap });
+      const words = { cap, proof: proof.header, method: "POST", target, body_hash: sha256Hex(Buffer.from("{}")) };
+      const body = JSON.stringify({ ...words, header, encrypted_key: encryptedKey });
+      return httpPost(plan.origin + DATA_KEYS_PATH, JSON_TYPE, body);
+    });
+  },
   "peer.mint"(plan: LoadPlan): Buffer[] {
     const holder = dpopKey();
     const url = `${plan.origin}/token`;
