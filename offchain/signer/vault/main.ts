@@ -26,6 +26,8 @@ runMain(log, async () => {
     throw new ConfigurationError("CHAIN_QUORUM must be at least 2: the vault believes no single RPC");
   }
   await keccakReady();
+  // before the token's library is loaded, which reads them
+  if (config.backend === "pkcs11") for (const [name, value] of config.environment) process.env[name] = value;
   const keys = await openVaultKeys(config, { writerDir: join(config.stateDir, "keys"), now, log });
   const state = await openVaultState({
     dir: join(config.stateDir, "agent-keys"),

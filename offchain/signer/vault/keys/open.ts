@@ -2,6 +2,7 @@ import { ConfigurationError, readSecretFile } from "../../../http/config";
 import type { Logger } from "../../../http/log";
 import { Secret } from "../../../wire/secret";
 import type { BackendConfig } from "../config";
+import { openPkcs11 } from "./pkcs11/keys";
 import { openSealedFile } from "./sealed-file";
 import { KEY_FILE_BYTES, KeyFile, type VaultUnlock } from "./unlock";
 import type { VaultKeys } from "./vault-keys";
@@ -15,11 +16,16 @@ export interface KeysSurroundings {
   readonly log: Logger;
 }
 
-/** Opens the configured back end. @throws VaultKeysError, VaultFileError, ConfigurationError whose words name the cause */
-export function openVaultKeys(config: BackendConfig, { now, log }: KeysSurroundings): Promise<VaultKeys> {
-  if (config.backend === "sealed-file")
-    return openSealedFile({ file: config.file, unlock: readUnlock(config), now, log });
-  throw new ConfigurationError("VAULT_BACKEND=pkcs11 is not built yet");
+/**
+ * Opens the configured back end. What a token's library reads from its environment must be set before.
+ * @throws VaultKeysError, VaultFileError, ConfigurationError whose words name the cause; StoreUnavailable
+ */
+export function openVaultKeys(config: BackendConfig, { writerDir, now, log }: KeysSurroundings): Promise<VaultKeys> {
+  if (config.backend === "pkcs11") {
+    const { module, token: label, pinFile } = config;
+    return openPkcs11({ module, label, pin: readPin(pinFile), writerDir, now, log });
+  }
+  return openSealedFile({ file: config.file, unlock: readUnlock(config), now, log });
 }
 
 /** A passphrase or a key file, by path. @throws Error that names the file */
@@ -28,4 +34,13 @@ export function readUnlock(config: { readonly passphraseFile: string } | { reado
   const bytes = readSecretFile(config.keyFile);
   if (bytes.length >= KEY_FILE_BYTES) return new KeyFile(bytes);
   throw new ConfigurationError(`${config.keyFile} must hold at least ${String(KEY_FILE_BYTES)} random bytes`);
+}
+
+/** A PIN by path; an editor's newline at its end is no part of it. @throws Error that names the file */
+export function readPin(pinFile: string): Secret<string> {
+  return new Secret(
+    readSecretFile(pinFile)
+      .toString("utf8")
+      .replace(/\r?\n$/, ""),
+  );
 }

@@ -1,0 +1,67 @@
+import type { Hex } from "../../../wire/bytes";
+import { nextEpoch, prepareEpoch } from "../epochs";
+import { k3Commitment } from "../k3";
+import { changeContents, createContents, openContents } from "../sealed-file";
+import type { VaultUnlock } from "./unlock";
+import { newContents } from "./vault-contents";
+import { VaultKeysError, type VaultKeys, type VaultSeeds } from "./vault-keys";
+import { whenFree } from "./when-free";
+
+/** A sealed file that K3 is drawn into first: the vault's own, or the backup of one in a token. */
+export interface SealedSource {
+  readonly file: string;
+  readonly unlock: VaultUnlock;
+}
+
+/** Whoever is given each epoch beside the source: other vaults, tokens, backups. */
+export type EpochReceiver = Pick<VaultKeys, "commitments" | "receiveEpoch">;
+
+/** The seeds in a sealed file; for the local admin tool alone, never for the pipe. @throws VaultFileError */
+export async function readSeeds({ file, unlock }: SealedSource): Promise<VaultSeeds> {
+  const contents = openContents(file, unlock) ?? (await whenFree(() => changeContents(file, unlock, (same) => same)));
+  const { epochs, agentSeed, stateKey } = contents;
+  return { epochs, agentSeed, stateKey };
+}
+
+/** Makes a sealed file of these seeds: a backup, or a vault that was restored from one. @throws VaultFileError where one is */
+export async function createFromSeeds({ file, unlock }: SealedSource, seeds: VaultSeeds): Promise<void> {
+  await whenFree(() => createContents(file, unlock, () => newContents(seeds)));
+}
+
+/**
+ * Draws the K3 of the next epoch into the source and hands it to every receiver, after every epoch that it lacks. Where
+ * a receiver lacked the last one, an earlier run was cut off (or the receiver is new): that run is completed and nothing
+ * is drawn, so that no two vaults ever hold different keys of one epoch.
+ * @throws VaultKeysError where a receiver holds another key of an epoch than the source, or one beyond it
+ */
+export async function prepareEverywhere(
+  source: SealedSource,
+  receivers: readonly EpochReceiver[],
+): Promise<{ readonly epoch: number; readonly commitment: Hex; readonly drawn: boolean }> {
+  const before = (await readSeeds(source)).epochs;
+  const last = nextEpoch(before) - 1;
+  if (receivers.some((one) => nextEpoch(one.commitments()) - 1 > last)) {
+    throw new VaultKeysError("a receiver holds a later epoch than the file that epochs are drawn into");
+  }
+  const drawn = last === 0 || receivers.every((one) => one.commitments().has(last));
+  await handOver(before, receivers);
+  if (drawn) {
+    await whenFree(() => prepareEpoch(source.file, source.unlock, false));
+    await handOver((await readSeeds(source)).epochs, receivers);
+  }
+  const { epochs } = await readSeeds(source);
+  const epoch = drawn ? last + 1 : last;
+  const k3 = epochs.get(epoch);
+  if (k3 === undefined) throw new VaultKeysError("the file that epochs are drawn into lost one");
+  return { epoch, commitment: k3Commitment(epoch, k3.reveal()), drawn };
+}
+
+/** Also compares what is held: another key of an epoch is found here, and not when an object cannot be read. */
+async function handOver(epochs: VaultSeeds["epochs"], receivers: readonly EpochReceiver[]): Promise<void> {
+  for (const one of receivers) {
+    const held = one.commitments();
+    for (const [epoch, k3] of epochs) {
+      if (held.get(epoch) !== k3Commitment(epoch, k3.reveal())) await one.receiveEpoch(epoch, k3);
+    }
+  }
+}

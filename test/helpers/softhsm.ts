@@ -1,0 +1,57 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { TokenSettings } from "../../offchain/signer/vault/keys/pkcs11/token";
+import { Secret } from "../../offchain/wire/secret";
+
+/** Where Debian's softhsm2 puts its library. */
+export const SOFTHSM_MODULE = "/usr/lib/softhsm/libsofthsm2.so";
+
+/** The user's PIN of every token made here. */
+export const PIN = "canary-pin-4711";
+
+/** Tokens of SoftHSM2 in a folder of their own. */
+export interface SoftHsm {
+  readonly dir: string;
+  /** What its library reads: SOFTHSM2_CONF. */
+  readonly conf: string;
+  /** Initialises a token; the library sees it when it is next loaded. */
+  newToken(label: string): TokenSettings;
+  remove(): void;
+}
+
+/**
+ * Why SoftHSM2 cannot be used here; undefined where it can. In CI it must be: there a missing one is an error, so that
+ * the suites of the PKCS#11 back end are never passed over.
+ */
+export function noSoftHsm(): string | undefined {
+  const why = existsSync(SOFTHSM_MODULE) ? undefined : `${SOFTHSM_MODULE} is missing: apt-get install softhsm2`;
+  if (why !== undefined && process.env["CI"] !== undefined) throw new Error(why);
+  return why;
+}
+
+/** Makes the folder, and names it to the library that this process loads. */
+export function softHsm(): SoftHsm {
+  const dir = mkdtempSync(join(tmpdir(), "agentkeys-softhsm-"));
+  const conf = join(dir, "softhsm2.conf");
+  mkdirSync(join(dir, "tokens"), { mode: 0o700 });
+  writeFileSync(conf, `directories.tokendir = ${join(dir, "tokens")}\nobjectstore.backend = file\nlog.level = ERROR\n`);
+  process.env["SOFTHSM2_CONF"] = conf;
+  return {
+    dir,
+    conf,
+    newToken(label) {
+      const pins = ["--so-pin", "canary-so-pin-0815", "--pin", PIN];
+      execFileSync("softhsm2-util", ["--init-token", "--free", "--label", label, ...pins], {
+        env: { ...process.env, SOFTHSM2_CONF: conf },
+        stdio: "ignore",
+      });
+      return { module: SOFTHSM_MODULE, label, pin: new Secret(PIN) };
+    },
+    remove() {
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
