@@ -218,7 +218,7 @@ describe("wire: agent credentials", () => {
   });
 
   it("know devices and addresses only in one spelling", async () => {
-    const upper = `0x${"AB".repeat(32)}`;
+    const upper: `0x${string}` = `0x${"AB".repeat(32)}`;
     expectInvalid(await issued({ ...claims, sub: upper }));
     expectInvalid(await issued({ ...claims, deviceKeyHash: upper }));
   });
