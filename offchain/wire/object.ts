@@ -9,6 +9,13 @@ import { type ObjectName, type StoredBy, parseStoredBy } from "./stored-by";
 export const OBJECT_TYP = "agentkeys-object";
 export const TOMBSTONE_TYP = "agentkeys-tombstone";
 
+/** Every member of each header: one that we do not write (`crit`, `zip`, `epk`) may mean something to another reader. */
+const OBJECT_MEMBERS = [
+  ...["alg", "enc", "typ", "kid", "operator_omni", "actor_omni", "data_class", "service"],
+  ...["version", "content_salt", "stored_by"],
+];
+const TOMBSTONE_MEMBERS = ["typ", "operator_omni", "actor_omni", "data_class", "service", "version", "removed_by"];
+
 /** Bytes of a content key: 32 for HMAC-SHA-512, 32 for AES-256-CBC. @see RFC 7518 section 5.2.5 */
 export const CONTENT_KEY_BYTES = 64;
 
@@ -62,11 +69,14 @@ export function encodeObjectHeader(header: ObjectHeader): string {
   );
 }
 
-/** Reads a protected header, or undefined where anything is missing, of the wrong form, or of another algorithm. */
+/**
+ * Reads a protected header, or undefined where anything is missing, of the wrong form, of another algorithm, or a member
+ * is there that we do not write. @see RFC 7516 §4.1.13 (`crit`), §4.1.3 (`zip`)
+ */
 export function parseObjectHeader(text: string): ObjectHeader | undefined {
   const bytes = fromBase64url(text);
   const read = bytes === undefined ? undefined : readJsonObject(bytes);
-  if (!read?.ok) return undefined;
+  if (!read?.ok || !hasOnly(read.value, OBJECT_MEMBERS)) return undefined;
   const { alg, enc, typ, kid, version, content_salt, stored_by } = read.value;
   if (alg !== "A256KW" || enc !== "A256CBC-HS512" || typ !== OBJECT_TYP || typeof kid !== "string") return undefined;
   const epoch = /^k3:([1-9][0-9]{0,14})$/.exec(kid)?.[1];
@@ -138,7 +148,7 @@ export function parseTombstone(bytes: Uint8Array): Tombstone | undefined {
   if (parts.length !== 5 || parts.slice(1).some((part) => part !== "")) return undefined;
   const header = fromBase64url(parts[0]);
   const read = header === undefined ? undefined : readJsonObject(header);
-  if (!read?.ok || read.value["typ"] !== TOMBSTONE_TYP) return undefined;
+  if (!read?.ok || read.value["typ"] !== TOMBSTONE_TYP || !hasOnly(read.value, TOMBSTONE_MEMBERS)) return undefined;
   const name = parseName(read.value);
   const removedBy = parseStoredBy(read.value["removed_by"]);
   const version = read.value["version"];
@@ -154,6 +164,10 @@ export function sameName(a: ObjectName, b: ObjectName): boolean {
     a.dataClass === b.dataClass &&
     a.service === b.service
   );
+}
+
+function hasOnly(header: JsonObject, members: readonly string[]): boolean {
+  return Object.keys(header).every((member) => members.includes(member));
 }
 
 function parseName(header: JsonObject): ObjectName | undefined {

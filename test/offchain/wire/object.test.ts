@@ -33,6 +33,33 @@ const headerText = parts[0] ?? "";
 const headerJson = JSON.parse(Buffer.from(headerText, "base64url").toString()) as Record<string, unknown>;
 const encoded = (value: unknown): string => toBase64url(JSON.stringify(value));
 
+/** Members of JOSE headers (RFC 7516 §4.1) and others that the product does not write. */
+const FOREIGN: readonly (readonly [string, unknown])[] = [
+  ["crit", []],
+  ["crit", ["exp"]],
+  ["crit", null],
+  ["zip", "DEF"],
+  ["zip", "none"],
+  ["cty", "JWE"],
+  ...["jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c"].map(
+    (member) => [member, "AAAA"] as const,
+  ),
+  ["b64", false],
+  ["exp", 1],
+  ["epoch", 1],
+  ["Alg", "dir"],
+  ["", 0],
+  ["__proto__", {}],
+  ["constructor", {}],
+  ["removed_by", headerJson["stored_by"]],
+];
+
+/** As `JSON.stringify` of the header and one more member, also one that an object literal would not keep. */
+function withMember(header: Readonly<Record<string, unknown>>, member: string, value: unknown): string {
+  const more = `,${JSON.stringify(member)}:${JSON.stringify(value)}}`;
+  return toBase64url(JSON.stringify(header).slice(0, -1) + more);
+}
+
 const anyHeader: fc.Arbitrary<ObjectHeader> = fc.record({
   name: anyName,
   epoch: fc.integer({ min: 1, max: 2 ** 48 }),
@@ -130,7 +157,6 @@ describe("wire/object", () => {
       { version: 2 },
       { content_salt: vectors.actorOmni },
       { stored_by: { ...by, issued_at: 1 } },
-      { more: 1 },
     ];
     for (const change of changes) {
       const object = [encoded({ ...headerJson, ...change }), ...parts.slice(1)].join(".");
@@ -175,6 +201,24 @@ describe("wire/object", () => {
     });
   });
 
+  it("is none with any member in its header that the product does not write, sealed by its own content key", async () => {
+    const name = parseObject(good)?.header.name;
+    if (name === undefined) throw new Error("not an object");
+    const [key, contentKey] = [objectKey(k3, name), randomBytes(CONTENT_KEY_BYTES)];
+    const sealed = (text: string): Buffer =>
+      encryptObject(text, toBase64url(wrapKey(key, contentKey)), contentKey, Buffer.from("a secret"));
+    expect(open(sealed(encoded(headerJson)))).to.equal("a secret");
+    for (const [member, value] of FOREIGN) {
+      const text = withMember(headerJson, member, value);
+      expect(parseObjectHeader(text), member).to.equal(undefined);
+      expect(parseObject(sealed(text)), member).to.equal(undefined);
+    }
+    const byJose = await new CompactEncrypt(Buffer.from("a secret"))
+      .setProtectedHeader({ ...headerJson, alg: "A256KW", enc: "A256CBC-HS512", cty: "JWE" })
+      .encrypt(createSecretKey(key));
+    expect(parseObject(Buffer.from(byJose))).to.equal(undefined);
+  });
+
   describe("tombstone", () => {
     const json = JSON.parse(
       Buffer.from(frozen.tombstone.compact.split(".")[0] ?? "", "base64url").toString(),
@@ -194,6 +238,13 @@ describe("wire/object", () => {
       expect(parseObject(tombstone)).to.equal(undefined);
       expect(parseTombstone(good)).to.equal(undefined);
       expect(parseTombstone(Buffer.from(`${headerText}....`))).to.equal(undefined);
+    });
+
+    it("is none with any member that the product does not write", () => {
+      for (const [member, value] of [...FOREIGN.slice(0, -1), ["alg", "A256KW"], ["stored_by", json["removed_by"]]]) {
+        const text = withMember(json, String(member), value);
+        expect(parseTombstone(Buffer.from(`${text}....`)), String(member)).to.equal(undefined);
+      }
     });
 
     it("is refused with any member in another form, or anything behind its header", () => {
