@@ -22,9 +22,8 @@ export interface Case {
 
 /** The most gas that one call of the verifier may use; 5,500 of it only since `osaka`, whose 0x05 is three times as dear. */
 const MOST_GAS = 131_000n;
-const BATCH = 100;
-/** OpenZeppelin's verifier is the slowest of the three: it sees one case in so many. */
-const ONE_IN = 16;
+/** Cases in one call; OpenZeppelin's verifier, the slowest of the three, sees the first of them. */
+const BATCH = 16;
 
 /** Puts cases to `P256Verifier`, to noble and to OpenZeppelin. */
 export class Examiner {
@@ -43,7 +42,7 @@ export class Examiner {
     const wrong: string[] = [];
     for (let start = 0; start < cases.length; start += BATCH) {
       const some = cases.slice(start, start + BATCH);
-      const sample = some.filter((_, index) => index % ONE_IN === 0);
+      const sample = some.slice(0, 1);
       const [ours, mostGas] = await this.batch.verify(this.verifier, encoded(some), { gasLimit: 16_000_000 });
       if (mostGas > MOST_GAS) throw new Error(`a call used ${String(mostGas)} gas`);
       const theirs = await this.batch.verifyByOpenZeppelin(encoded(sample), { gasLimit: 16_000_000 });

@@ -72,7 +72,7 @@ describe("P256Verifier, field by field", function () {
     examiner = await Examiner.deployed();
   });
 
-  /** Whether 30,000 gas, of which a call takes up to 27,400 before it begins, are enough for a refusal. */
+  /** Whether 30,000 gas, of which less than 7,000 are left when the code begins, are enough for a refusal. */
   async function isRefusedAtOnce(question: Question): Promise<boolean> {
     const call = { to: examiner.verifier, data: encodeQuestion(question), gasLimit: 30_000 };
     const answer = await ethers.provider.call(call).catch(() => "out of gas");
