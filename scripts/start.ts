@@ -1,33 +1,22 @@
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { startStack } from "./lib/stack";
+import { removeStackFile, writeStackFile } from "./lib/stack-file";
 
 /** `npm start`: the local stack until Ctrl-C, described in `.agentkeys/stack.json` for any program that joins it. */
 async function main(): Promise<void> {
   const state = resolve(".agentkeys");
+  const file = join(state, "stack.json");
+  // of a stack that was killed
+  removeStackFile(file);
   const stack = await startStack({
     dir: join(state, "stack"),
     say: (line) => {
       console.log(`  ${line}`);
     },
   });
-  const { rpcUrl, chainId, contracts, entryPoint, urls, developmentKey } = stack;
-  mkdirSync(state, { recursive: true, mode: 0o700 });
-  const file = join(state, "stack.json");
-  const { entryPointVersion } = stack.deployment;
-  const described = {
-    rpcUrl,
-    chainId,
-    contracts,
-    entryPoint,
-    entryPointVersion,
-    urls,
-    developmentKey,
-    workerSealKeys: { credentials: stack.workerSealKey() },
-    certs: join(stack.dir, "certs"),
-  };
-  writeFileSync(file, `${JSON.stringify(described, null, 2)}\n`, { mode: 0o600 });
+  writeStackFile(file, stack);
+  const { rpcUrl, urls } = stack;
   console.log(`\nThe stack runs; ${file} says where. Ctrl-C stops it.`);
   console.log(
     `  chain    ${rpcUrl}\n  broker   ${urls.broker}\n  worker   ${urls.worker.credentials}\n  signer   ${urls.signer}`,
@@ -39,6 +28,7 @@ async function main(): Promise<void> {
     isStopping = true;
     clearInterval(idle);
     console.log("\nStopping.");
+    removeStackFile(file);
     void stack.stop().then(() => process.exit());
   };
   process.on("SIGINT", stop).on("SIGTERM", stop);

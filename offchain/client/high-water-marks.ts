@@ -1,7 +1,7 @@
 import { readPrivate, writePrivate } from "./private-file";
 import { type Hex, isBytes32 } from "../wire/bytes";
 import { isJsonObject, isWholeNumber, readJsonObject } from "../wire/json";
-import { objectPath } from "../wire/names";
+import { isDataClass, isService, objectPath } from "../wire/names";
 import type { ObjectName, StoredBy } from "../wire/stored-by";
 
 /** The highest that this device has seen of one object. */
@@ -27,6 +27,32 @@ export function memoryMarks(): HighWaterMarks {
 
 /** Marks in a file of mode 0600, for one process at a time. Throws where the file is damaged: forgetting is rollback. */
 export async function fileMarks(file: string): Promise<HighWaterMarks> {
+  const marks = await readMarks(file);
+  let writing = Promise.resolve();
+  return marksOver(marks, () => {
+    const content = Object.fromEntries(
+      [...marks].map(([key, one]) => [key, { version: one.version, issued_at: one.issuedAt, nonce: one.nonce }]),
+    );
+    writing = writing.catch(() => undefined).then(() => writePrivate(file, JSON.stringify(content)));
+    return writing;
+  });
+}
+
+/** Every object that a marks file has seen; none where there is no file. @throws where the file is damaged or loose */
+export async function namesInMarks(file: string): Promise<readonly ObjectName[]> {
+  return [...(await readMarks(file)).keys()].map((key) => {
+    const [, operator, actor = "", dataClass, service] = KEY.exec(key) ?? [];
+    const actorOmni = `0x${actor}`;
+    if (!isBytes32(operator) || !isBytes32(actorOmni) || !isDataClass(dataClass) || !isService(service)) {
+      throw new Error(`${file} is damaged: ${JSON.stringify(key)} names no object`);
+    }
+    return { operatorOmni: operator, actorOmni, dataClass, service };
+  });
+}
+
+const KEY = /^(0x[0-9a-f]{64})\/bots\/([0-9a-f]{64})\/([a-z]+)\/([^/]+)\.enc$/;
+
+async function readMarks(file: string): Promise<Map<string, HighWaterMark>> {
   const text = await readPrivate(file);
   const marks = new Map<string, HighWaterMark>();
   if (text !== undefined) {
@@ -41,14 +67,7 @@ export async function fileMarks(file: string): Promise<HighWaterMarks> {
       marks.set(key, { version, issuedAt: issued_at, nonce });
     }
   }
-  let writing = Promise.resolve();
-  return marksOver(marks, () => {
-    const content = Object.fromEntries(
-      [...marks].map(([key, one]) => [key, { version: one.version, issued_at: one.issuedAt, nonce: one.nonce }]),
-    );
-    writing = writing.catch(() => undefined).then(() => writePrivate(file, JSON.stringify(content)));
-    return writing;
-  });
+  return marks;
 }
 
 function marksOver(marks: Map<string, HighWaterMark>, save: () => Promise<void>): HighWaterMarks {

@@ -49,8 +49,11 @@ export interface Place {
   readonly key: Hex | undefined;
 }
 
-/** Finds chain, contracts, key and state; asks for confirmation before anything that spends real value. */
-export async function findPlace(values: Values): Promise<Place> {
+/**
+ * Finds chain, contracts, key and state; asks for confirmation before anything that spends real value.
+ * @param spends false for a program that sends nothing to the chain
+ */
+export async function findPlace(values: Values, spends = true): Promise<Place> {
   const stateDir = resolve(text(values, "state") ?? join(".agentkeys", "operator"));
   const given = await keyFromFile(text(values, "key-file"), process.env["DEPLOYER_KEY"]);
   const stackFile = text(values, "stack");
@@ -67,7 +70,7 @@ export async function findPlace(values: Values): Promise<Place> {
   if (deployment.chainId !== network.chainId) {
     throw new UsageError(`${file} is for chain ${deployment.chainId}, the RPC serves chain ${network.chainId}.`);
   }
-  requireConfirmation(network, process.env);
+  if (spends) requireConfirmation(network, process.env);
   return { rpcUrl: network.rpcUrl, deployment, profile: network.profile, stateDir, key: given };
 }
 
