@@ -29,8 +29,8 @@ const INTEGER = 0x02;
  */
 export function readDerSignature(der: Uint8Array): EcdsaSignature | undefined {
   const bytes = Buffer.from(der.buffer, der.byteOffset, der.byteLength);
-  // at most 2 + 33 bytes for each integer, so a length never needs its long form
-  if (bytes[0] !== SEQUENCE || bytes[1] !== bytes.length - 2 || bytes.length > 72) return undefined;
+  // two integers of at most 2 + 33 bytes: a length never needs its long form
+  if (bytes[0] !== SEQUENCE || bytes[1] !== bytes.length - 2) return undefined;
   const r = readInteger(bytes, 2);
   const s = r === undefined ? undefined : readInteger(bytes, r.end);
   if (r === undefined || s?.end !== bytes.length) return undefined;
@@ -44,10 +44,10 @@ function readInteger(bytes: Buffer, at: number): { readonly word: Buffer; readon
   if (end > bytes.length) return undefined;
   const [first = 0, second = 0] = bytes.subarray(at + 2, at + 4);
   const isNegative = first >= 0x80;
-  const hasNeedlessZero = first === 0 && (length === 1 || second < 0x80);
+  const hasNeedlessZero = length > 1 && first === 0 && second < 0x80;
   if (isNegative || hasNeedlessZero || (length === 33 && first !== 0)) return undefined;
   const word = Buffer.alloc(32);
-  const value = bytes.subarray(first === 0 ? at + 3 : at + 2, end);
+  const value = bytes.subarray(length === 33 ? at + 3 : at + 2, end);
   value.copy(word, 32 - value.length);
   return isInOrder(word) ? { word, end } : undefined;
 }

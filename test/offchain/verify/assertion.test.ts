@@ -265,8 +265,12 @@ describe("verifyAssertion", () => {
         expectRefused(result, words[member], `${member}: ${text}`);
       }
     }
-    for (const credentialId of ["", toBase64url(Buffer.alloc(1024, 7))])
-      expectRefused(verifyAssertion({ ...question(), assertion: { ...good, credentialId } }), /credential id/);
+    // also where the account has a passkey of that name
+    for (const length of [0, 1024]) {
+      const one = testAuthenticator(RP_ID, Buffer.alloc(length, 7));
+      const asked = { ...question(), assertion: makeAssertion(one, challenge), passkeys: [one.passkey] };
+      expectRefused(verifyAssertion(asked), /credential id is not/, `${length}`);
+    }
   });
 
   it("refuses bits behind the last byte of a base64url text", () => {
@@ -317,12 +321,28 @@ describe("verifyAssertion", () => {
       "x the prime": { x: word(P) },
       "y the prime": { y: word(P) },
       "y all ones": { y: word(2n ** 256n - 1n) },
+      // points whose small coordinate has a second spelling below 2^256
+      "x 5 as the prime and 5": {
+        x: word(P + 5n),
+        y: "0x459243b9aa581806fe913bce99817ade11ca503c64d9a3c533415c083248fbcc",
+      },
+      "y 1 as the prime and 1": {
+        x: "0x6916fac45e568b6b9e2e2ecd611b282e5fcc40a3067d601057f879ce5a8a73cc",
+        y: word(P + 1n),
+      },
     };
     for (const [name, change] of Object.entries(rows)) {
       const passkeys = [{ ...mine.passkey, ...change }];
       expectRefused(verifyAssertion({ ...question(), passkeys }), /not on P-256/, name);
     }
-    // the negative of the key is a key, but not the one that signed
+    // their plain spellings are keys, as is the negative of the key, but none of them signed
+    for (const { x: px, y: py } of [
+      { x: word(5n), y: "0x459243b9aa581806fe913bce99817ade11ca503c64d9a3c533415c083248fbcc" as const },
+      { x: "0x6916fac45e568b6b9e2e2ecd611b282e5fcc40a3067d601057f879ce5a8a73cc" as const, y: word(1n) },
+    ]) {
+      const passkeys = [{ ...mine.passkey, x: px, y: py }];
+      expectRefused(verifyAssertion({ ...question(), passkeys }), /did not sign/);
+    }
     const negative = { ...mine.passkey, y: word(P - BigInt(y)) };
     expectRefused(verifyAssertion({ ...question(), passkeys: [negative] }), /did not sign/);
   });

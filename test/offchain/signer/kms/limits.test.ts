@@ -131,7 +131,12 @@ describe("slidingWindow", () => {
   it("stays within its keys even where takes are not asked for first", () => {
     const clock = testClock();
     const window = minute(clock, 1, 3);
-    for (let i = 0; i < 1_000; i += 1) window.take(`key ${i}`);
+    for (let i = 0; i < 1_000; i += 1) {
+      window.take(`key ${i}`);
+      clock.at += 10;
+    }
+    // the first place to come free is that of the 998th, not of the first
+    expect(window.retryAfter("new")).to.equal(60);
     // the last three are remembered, and no more
     for (const i of [997, 998, 999]) expect(tryTake(window, `key ${i}`), `${i}`).to.equal(false);
     clock.at += MINUTE;
