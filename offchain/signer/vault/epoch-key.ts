@@ -1,5 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 
+import { orUnavailable } from "../../http/store-probes";
 import { type Hex, fromHex } from "../../wire/bytes";
 import { type Result, ok, refuse } from "../../wire/result";
 import type { ObjectName } from "../../wire/stored-by";
@@ -23,8 +24,9 @@ export async function usableEpoch(parts: VaultParts, epoch: number): Promise<Res
 export async function objectKeyOf(parts: VaultParts, epoch: number, name: ObjectName): Promise<Result<Buffer>> {
   const usable = await usableEpoch(parts, epoch);
   if (!usable.ok) return usable;
-  const key = await parts.keys.objectKey(epoch, name);
-  return key === undefined ? unavailable(parts, epoch, "its key is gone from this vault") : ok(key);
+  const key = await orUnavailable("signer_unavailable", parts.log, () => parts.keys.objectKey(epoch, name));
+  if (!key.ok) return key;
+  return key.value === undefined ? unavailable(parts, epoch, "its key is gone from this vault") : ok(key.value);
 }
 
 function unavailable(parts: VaultParts, epoch: number, why: string): Result<never> {

@@ -63,9 +63,12 @@ export async function openSealedFile(settings: SealedFileSettings): Promise<Vaul
   }, REREAD_MS).unref();
 
   async function change(make: (contents: VaultContents) => VaultContents): Promise<VaultContents> {
-    const contents = await whenFree(() => changeContents(file, unlock, make));
-    loaded = load(contents);
-    return contents;
+    return whenFree(() => {
+      const contents = changeContents(file, unlock, make);
+      // before anything else runs: what the next caller compares with is what is on the disk
+      loaded = load(contents);
+      return contents;
+    });
   }
 
   async function keep(epoch: number | undefined, k3: Secret<Buffer>): Promise<{ epoch: number; commitment: Hex }> {

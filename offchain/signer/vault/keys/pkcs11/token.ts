@@ -3,7 +3,7 @@ import type { Handle, Template, TemplateResult } from "pkcs11js";
 import { StoreUnavailable } from "../../../../store/unavailable";
 import type { Secret } from "../../../../wire/secret";
 import { VaultKeysError } from "../vault-keys";
-import { type Cryptoki, type Library, loadLibrary } from "./library";
+import { type Cryptoki, type Library, codeOf, loadLibrary } from "./library";
 
 /** Which token, and what opens it. */
 export interface TokenSettings {
@@ -61,8 +61,28 @@ export function openToken(settings: TokenSettings): Token {
   const lost = new Set<number>([
     ...[ck.CKR_SESSION_HANDLE_INVALID, ck.CKR_SESSION_CLOSED, ck.CKR_USER_NOT_LOGGED_IN],
     ...[ck.CKR_OBJECT_HANDLE_INVALID, ck.CKR_KEY_HANDLE_INVALID, ck.CKR_DEVICE_REMOVED, ck.CKR_TOKEN_NOT_PRESENT],
-    ck.CKR_DEVICE_ERROR,
+    ...[ck.CKR_DEVICE_ERROR, ck.CKR_CRYPTOKI_NOT_INITIALIZED],
   ]);
+
+  let refused: VaultKeysError | undefined;
+
+  /** Never with a PIN that was refused once: a few wrong ones lock a token. */
+  function logInAgain(): void {
+    if (refused !== undefined) throw refused;
+    closeSession();
+    try {
+      try {
+        session = logIn(library, settings);
+      } catch (error) {
+        if (error instanceof PinRefused) throw error;
+        library.restart();
+        session = logIn(library, settings);
+      }
+    } catch (error) {
+      if (error instanceof PinRefused) refused = error;
+      throw error instanceof VaultKeysError && !(error instanceof PinRefused) ? unavailable(error) : error;
+    }
+  }
 
   function closeSession(): void {
     try {
@@ -119,7 +139,8 @@ export function openToken(settings: TokenSettings): Token {
       try {
         return calls.C_Decrypt(session, sealed, Buffer.alloc(ANSWER_BYTES));
       } catch (error) {
-        if (!(error instanceof ck.Pkcs11Error) || lost.has(error.code)) throw error;
+        const code = codeOf(ck, error);
+        if (code === undefined || lost.has(code)) throw error;
         throw new VaultKeysError("what the token's key wrapped does not open: it was changed", { cause: error });
       }
     },
@@ -127,15 +148,15 @@ export function openToken(settings: TokenSettings): Token {
       try {
         return act();
       } catch (error) {
-        if (!(error instanceof ck.Pkcs11Error)) throw error;
-        if (!lost.has(error.code)) throw unavailable(error);
+        const code = codeOf(ck, error);
+        if (code === undefined) throw error;
+        if (!lost.has(code)) throw unavailable(error);
       }
-      closeSession();
       try {
-        session = logIn(library, settings);
+        logInAgain();
         return act();
       } catch (error) {
-        throw error instanceof ck.Pkcs11Error ? unavailable(error) : error;
+        throw codeOf(ck, error) === undefined ? error : unavailable(error);
       }
     },
     close() {
@@ -145,12 +166,16 @@ export function openToken(settings: TokenSettings): Token {
   };
 }
 
-function unavailable(error: Error): StoreUnavailable {
-  return new StoreUnavailable(`the token does not answer: ${error.message}`, { cause: error });
+/** The token took the PIN for wrong. */
+class PinRefused extends VaultKeysError {}
+
+function unavailable(error: unknown): StoreUnavailable {
+  const words = error instanceof Error ? error.message : String(error);
+  return new StoreUnavailable(`the token does not answer: ${words}`, { cause: error });
 }
 
 function logIn({ ck, calls }: Library, { label, pin }: TokenSettings): Handle {
-  const slots = calls.C_GetSlotList(true).filter((slot) => calls.C_GetTokenInfo(slot).label.trimEnd() === label);
+  const slots = calls.C_GetSlotList(true).filter((slot) => labelOf({ ck, calls }, slot) === label);
   const [slot] = slots;
   if (slot === undefined) throw new VaultKeysError(`no token is labelled ${label}: is it there, and initialised?`);
   if (slots.length > 1)
@@ -159,7 +184,7 @@ function logIn({ ck, calls }: Library, { label, pin }: TokenSettings): Handle {
   try {
     calls.C_Login(session, ck.CKU_USER, pin.reveal());
   } catch (error) {
-    const code = error instanceof ck.Pkcs11Error ? error.code : undefined;
+    const code = codeOf(ck, error);
     // another session of this process did
     if (code === ck.CKR_USER_ALREADY_LOGGED_IN) return session;
     calls.C_CloseSession(session);
@@ -170,7 +195,17 @@ function logIn({ ck, calls }: Library, { label, pin }: TokenSettings): Handle {
     ]);
     const known = code === undefined ? undefined : words.get(code);
     if (known === undefined) throw error;
-    throw new VaultKeysError(`the token ${label} does not open: ${known}`, { cause: error });
+    throw new PinRefused(`the token ${label} does not open: ${known}`, { cause: error });
   }
   return session;
+}
+
+/** Undefined for a token that does not answer: another one may be the right one. */
+function labelOf({ ck, calls }: Pick<Library, "ck" | "calls">, slot: Handle): string | undefined {
+  try {
+    return calls.C_GetTokenInfo(slot).label.trimEnd();
+  } catch (error) {
+    if (codeOf(ck, error) === undefined) throw error;
+    return undefined;
+  }
 }
