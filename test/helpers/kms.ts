@@ -172,7 +172,7 @@ export class KmsBench {
     const text = typeof body === "string" ? body : JSON.stringify(body);
     const bearer = wish.bearer === undefined ? {} : { credential: wish.bearer };
     const words = {
-      target: SIGNER + path,
+      target: this.settings.origin + path,
       issuedAt: this.now,
       ...bearer,
       ...wish.proof,
@@ -207,7 +207,7 @@ export class KmsBench {
     const place = {
       operatorOmni: party.omni,
       account: party.account,
-      signerOrigin: SIGNER,
+      signerOrigin: this.settings.origin,
       expiresAt: begun.expiresAt,
     };
     return { ...ceremonyOf(subject, place), ...change };
