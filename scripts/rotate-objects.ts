@@ -105,6 +105,8 @@ async function rotate(rotation: Rotation): Promise<void> {
   // a second Ctrl-C ends the program at once, which is safe too
   process.once("SIGINT", () => {
     stop.abort();
+    bar.end();
+    console.error("Stopping: what is under way ends first. Ctrl-C again stops at once.");
   });
   const bar = progress(voice);
   voice.say(`${String(names.length)} objects of ${operator}, by device ${device.address}.`);
@@ -113,7 +115,7 @@ async function rotate(rotation: Rotation): Promise<void> {
       await rotateEagerly({
         client,
         currentEpoch: () => currentEpoch(rotation),
-        recordOf: (epoch) => (values["again"] === true ? Promise.resolve(memoryRecord()) : recordOf(rotation, epoch)),
+        recordOf: (epoch) => recordOf(rotation, epoch),
         names,
         concurrency,
         signal: stop.signal,
