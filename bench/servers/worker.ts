@@ -1,11 +1,10 @@
-import { readFileSync } from "node:fs";
-
 import { openChain } from "../../offchain/http/chain-config";
 import { brokerKeysFromFile } from "../../offchain/http/broker-keys";
 import { serviceLog } from "../../offchain/http/log";
 import { serviceMetrics } from "../../offchain/http/metrics";
 import { listen, runMain } from "../../offchain/http/server";
-import { signerClient } from "../../offchain/worker/signer-client";
+import { signerClient } from "../../offchain/http/signer-client";
+import { followTlsFiles } from "../../offchain/http/tls-files";
 import { workerApp } from "../../offchain/worker/app";
 import { workerConfig } from "../../offchain/worker/config";
 import type { ObjectStore } from "../../offchain/store/objects";
@@ -36,11 +35,7 @@ runMain(log, async () => {
     metrics.chainRead(outcome);
   });
   const replay = await benchReplay(config.stateDir, now);
-  const tls = {
-    ca: readFileSync(config.tlsCa),
-    cert: readFileSync(config.tlsCert),
-    key: readFileSync(config.tlsKey),
-  };
+  const tls = followTlsFiles({ ca: config.tlsCa, cert: config.tlsCert, key: config.tlsKey }, log);
   const { dataClass, origin, brokerOrigin, capPopRequired } = config;
   const app = workerApp({
     dataClass,

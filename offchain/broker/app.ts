@@ -3,14 +3,18 @@ import type { RequestListener } from "node:http";
 import type { ChainReader } from "../chain/reader";
 import type { Logger } from "../http/log";
 import type { Metrics } from "../http/metrics";
-import { CONTROL_LIMIT, type Route, serviceApp } from "../http/routes";
+import { CONTROL_LIMIT, type RequestContext, type Route, serviceApp } from "../http/routes";
+import type { SignerClient } from "../http/signer-client";
 import { replayFenceIsPast } from "../http/store-probes";
 import type { ReplayStore } from "../store/replay";
 import { StoreUnavailable } from "../store/unavailable";
 import { verifyMint } from "../verify/mint";
 import { capAudience, encodeCap } from "../wire/cap";
 import { MINT_ROUTES, type MintAnswer, type MintRoute } from "../wire/mint";
+import { parseEmptyBody } from "../wire/redeem";
+import { PROOF_HEADER } from "../wire/request-proof";
 import { type Result, ok, refuse } from "../wire/result";
+import { STS_ROUTES, type StsAnswer } from "../wire/sts";
 import type { KeyRing } from "./keys";
 
 /** What a broker is made of. It holds K1 and nothing that decrypts. */
@@ -21,6 +25,8 @@ export interface BrokerParts {
   readonly chain: ChainReader;
   readonly replay: ReplayStore;
   readonly keys: KeyRing;
+  /** Where tokens for object stores come from; undefined where no signer is configured. */
+  readonly signer?: Pick<SignerClient, "stsCredentials"> | undefined;
   /** Unix seconds. */
   readonly now: () => number;
   readonly log: Logger;
@@ -35,6 +41,14 @@ export function brokerApp(parts: BrokerParts): RequestListener {
     limit: CONTROL_LIMIT,
     handle: (request) => mint(parts, route, request.body),
   }));
+  const { signer } = parts;
+  const tokens = (signer === undefined ? [] : STS_ROUTES).map((route): Route => ({
+    method: "POST",
+    path: route.path,
+    limit: CONTROL_LIMIT,
+    single: [PROOF_HEADER],
+    handle: (request) => stsToken(parts, request),
+  }));
   const jwks: Route = {
     method: "GET",
     path: "/.well-known/jwks.json",
@@ -46,7 +60,7 @@ export function brokerApp(parts: BrokerParts): RequestListener {
     chain: () => parts.chain.ready(),
     replay: () => Promise.resolve(replayFenceIsPast(parts.replay, parts.now())),
   };
-  return serviceApp({ routes: [...mints, jwks], log: parts.log, metrics: parts.metrics, probes });
+  return serviceApp({ routes: [...mints, ...tokens, jwks], log: parts.log, metrics: parts.metrics, probes });
 }
 
 /** Shape → times → client_sig → lifetime → chain facts → nonce burned → sign. */
@@ -67,4 +81,20 @@ async function mint(parts: BrokerParts, route: MintRoute, body: Buffer): Promise
   const { kid, key } = parts.keys.current(parts.now());
   const aud = capAudience(cap.op, cap.dataClass);
   return ok({ cap: encodeCap({ iss: origin, aud, request: cap, clientSig }, kid, key), expires_at: cap.expiresAt });
+}
+
+/**
+ * Hands the device's request for a token on as it came: the vault decides, and names the actor by the chain.
+ * @see protocol 3.7
+ */
+async function stsToken(parts: BrokerParts, request: RequestContext): Promise<Result<StsAnswer>> {
+  const empty = parseEmptyBody(request.body);
+  if (!empty.ok) return empty;
+  if (parts.signer === undefined) return refuse("signer_unavailable", "No signer is configured.");
+  return parts.signer.stsCredentials({
+    proof: request.header(PROOF_HEADER),
+    method: request.method,
+    target: parts.origin + request.path,
+    body: request.body.toString("utf8"),
+  });
 }

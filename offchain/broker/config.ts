@@ -7,6 +7,25 @@ export const BROKER_VARIABLES = {
   port: { name: "BROKER_PORT", meaning: "Port to listen on; 0 takes a free one", fallback: "8601", read: whole },
   origin: { name: "BROKER_ORIGIN", meaning: "Public base URL, `iss` of every cap", read: origin },
   stateDir: { name: "BROKER_STATE_DIR", meaning: "Folder for K1 (keys/), the replay file and jwks.json", read: text },
+  signerOrigin: {
+    name: "BROKER_SIGNER_ORIGIN",
+    meaning: "Where the signer listens for services (mTLS); none serves no tokens for object stores",
+    fallback: "none",
+    read: (value: string): string | undefined => (value === "none" ? undefined : origin(value)),
+  },
+  tlsCa: {
+    name: "BROKER_TLS_CA_FILE",
+    meaning: "PEM of the CA of the signer's certificate",
+    fallback: "none",
+    read: text,
+  },
+  tlsCert: {
+    name: "BROKER_TLS_CERT_FILE",
+    meaning: "PEM of the broker's client certificate",
+    fallback: "none",
+    read: text,
+  },
+  tlsKey: { name: "BROKER_TLS_KEY_FILE", meaning: "PEM of its key, mode 0600", fallback: "none", read: text },
   onlyReplica: {
     name: "BROKER_ONLY_REPLICA",
     meaning: "1 when it listens beyond loopback with embedded stores and is the only one",

@@ -6,6 +6,8 @@ import { checkOnlyReplica } from "../http/embedded";
 import { serviceLog } from "../http/log";
 import { serviceMetrics } from "../http/metrics";
 import { listen, runMain } from "../http/server";
+import { signerClient } from "../http/signer-client";
+import { followTlsFiles } from "../http/tls-files";
 import { fileReplay } from "../store/file-replay";
 import { keccakReady } from "../wire/keccak";
 import { brokerApp } from "./app";
@@ -44,13 +46,21 @@ runMain(log, async () => {
       log.error({ err: error }, "the keys could not be read or published again; those read before stay in use");
     }
   }, KEYS_MS);
-  const app = brokerApp({ origin: config.origin, separator, chain, replay, keys, now, log, metrics });
+  const signer =
+    config.signerOrigin === undefined
+      ? undefined
+      : signerClient({
+          origin: config.signerOrigin,
+          tls: followTlsFiles({ ca: config.tlsCa, cert: config.tlsCert, key: config.tlsKey }, log),
+        });
+  const app = brokerApp({ origin: config.origin, separator, chain, replay, keys, signer, now, log, metrics });
   const server = await listen(app, config);
   return {
     url: server.url,
     async close() {
       clearInterval(timer);
       await server.close();
+      await signer?.close();
       await replay.close();
       await chain.close();
     },

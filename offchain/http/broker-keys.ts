@@ -52,7 +52,8 @@ export async function brokerKeysFromOrigin(origin: string, timing = TIMING): Pro
   const isYoung = (): boolean => performance.now() - readAt < timing.maxAgeMs;
   return {
     key: (kid) => (isYoung() ? keys.get(kid) : undefined),
-    ready: () => (isYoung() ? ok(undefined) : refuse("upstream_unavailable", "The broker's key set could not be read.")),
+    ready: () =>
+      isYoung() ? ok(undefined) : refuse("upstream_unavailable", "The broker's key set could not be read."),
     close() {
       isClosed = true;
       clearTimeout(timer);

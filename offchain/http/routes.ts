@@ -15,6 +15,9 @@ import { sendProblem } from "./problem";
 /** Body limit of control routes. @see protocol 3.1 */
 export const CONTROL_LIMIT = 64 * 1024;
 
+/** Body limit of `/kms/*`. @see protocol 3.1 */
+export const KMS_LIMIT = 256 * 1024;
+
 /** One request as a route's handler sees it: read whole, nothing interpreted. */
 export interface RequestContext {
   readonly method: string;
@@ -25,6 +28,8 @@ export interface RequestContext {
   readonly remoteAddress: string;
   /** The value of a header that the route lists as single. */
   header(name: SingleHeader): string;
+  /** The whole value of a header that the route lists as optional; undefined where none came. */
+  optionalHeader(name: SingleHeader): string | undefined;
   /** URI names of the client's certificate and how many other names it has; undefined without mTLS. */
   tlsPeer(): TlsPeer | undefined;
 }
@@ -45,8 +50,12 @@ export interface Route {
   /** Bytes. */
   readonly limit: number;
   readonly single?: readonly SingleHeader[];
+  /** At most one of each; the handler reads the value. */
+  readonly optional?: readonly SingleHeader[];
   /** Answers hold a secret: `cache-control: no-store`. Otherwise the route's own value, where it has one. */
   readonly cacheControl?: string;
+  /** Asked before anything of the request is looked at, for limits by source; a failure answers. */
+  admit?(remoteAddress: string): Failure | undefined;
   handle(request: RequestContext): Promise<Result<unknown>> | Result<unknown>;
 }
 
@@ -120,6 +129,8 @@ async function decide(
   if (!framing.ok) return framing;
   if (route === undefined)
     return refuse("route_not_found", "No such method and path; paths are matched byte for byte.");
+  const denied = route.admit?.(request.socket.remoteAddress ?? "");
+  if (denied !== undefined) return { ok: false, failure: denied };
   const media = checkMediaType(request);
   if (!media.ok) return media;
   const headers = singleHeaders(route, request);
@@ -133,6 +144,7 @@ async function decide(
     requestId,
     remoteAddress: request.socket.remoteAddress ?? "",
     header: (name) => headers.value.get(name) ?? "",
+    optionalHeader: (name) => headers.value.get(name),
     tlsPeer: () => tlsPeerOf(request),
   });
 }
@@ -146,6 +158,14 @@ function singleHeaders(route: Route, request: IncomingMessage): Result<ReadonlyM
     const refused = name === "authorization" ? authorizationFailure(found) : proofFailure(found);
     if (refused !== undefined) return { ok: false, failure: refused };
     values.set(name, name === "authorization" ? (value ?? "").slice("AgentKeys ".length) : (value ?? ""));
+  }
+  for (const name of route.optional ?? []) {
+    const [value, ...more] = rawValues(request, name);
+    if (more.length > 0) {
+      const refused = name === "authorization" ? authorizationFailure([]) : proofFailure(["", ""]);
+      if (refused !== undefined) return { ok: false, failure: refused };
+    }
+    if (value !== undefined) values.set(name, value);
   }
   return ok(values);
 }

@@ -7,10 +7,10 @@ import {
   type ServerResponse,
   createServer,
 } from "node:http";
-import { createServer as createTlsServer } from "node:https";
+import { type Server as TlsServer, createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TlsOptions } from "node:tls";
+import type { SecureContextOptions, TlsOptions } from "node:tls";
 
 import { PROBLEMS, problemDocument } from "../wire/problem";
 import { type Failure, failure } from "../wire/result";
@@ -22,6 +22,8 @@ const MAX_HEADER_BYTES = 16 * 1024;
 /** A listening server. */
 export interface Listening {
   readonly url: string;
+  /** Uses another certificate from the next connection on; connections that are open stay. */
+  renewTls(context: SecureContextOptions): void;
   /** Stops accepting, lets requests in flight end, then closes. */
   close(): Promise<void>;
 }
@@ -54,7 +56,7 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
     latest.set(request.socket, { request, response });
     handler(request, response);
   };
-  const server: Server =
+  const server: Server | TlsServer =
     options.tls === undefined ? createServer(http, onRequest) : createTlsServer({ ...http, ...options.tls }, onRequest);
   server.on("clientError", (error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }, socket) => {
     const last = latest.get(socket);
@@ -82,6 +84,9 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   const scheme = options.tls === undefined ? "http" : "https";
   return {
     url: `${scheme}://${options.host}:${String(port)}`,
+    renewTls(context) {
+      if (options.tls !== undefined) (server as TlsServer).setSecureContext(context);
+    },
     close: () => drain(server, options.drainMs),
   };
 }

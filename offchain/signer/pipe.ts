@@ -13,6 +13,8 @@ export interface PipeRequest {
   readonly caller: string;
   /** base64 of the body. */
   readonly body: string;
+  /** On the routes for agents: the whole values as they came, at most one of each. */
+  readonly headers?: { readonly authorization?: string; readonly proof?: string };
 }
 
 /** What the vault answers: a value, or a refusal. */

@@ -42,6 +42,11 @@ export function isDataClass(value: unknown): value is DataClass {
   return typeof value === "string" && Object.hasOwn(DATA_CLASS_ID, value);
 }
 
+/** True for one of the operations. */
+export function isOp(value: unknown): value is Op {
+  return typeof value === "string" && Object.hasOwn(OP_BIT, value);
+}
+
 /** SHA-256("agentkeys" ‖ "evm" ‖ address as 42 lowercase ASCII bytes). @see system note, Names */
 export function operatorOmni(account: string): Hex {
   return toHex(createHash("sha256").update("agentkeysevm").update(account.toLowerCase(), "ascii").digest());

@@ -2,7 +2,7 @@ import type { Hex } from "./bytes";
 
 /** One thing that may be seen once. @see protocol 3.2 */
 export interface ReplayEntry {
-  readonly receiver: "broker" | `worker:${string}` | "signer";
+  readonly receiver: "broker" | `worker:${string}` | "signer" | "signer:audit";
   readonly kind: "proof" | "cap";
   /** Device key hash. */
   readonly device: Hex;

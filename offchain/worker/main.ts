@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { CHAIN_PROFILES } from "../chain/profiles";
@@ -19,7 +19,8 @@ import { keccakReady } from "../wire/keccak";
 import { workerApp } from "./app";
 import { brokerKeysFromOrigin } from "../http/broker-keys";
 import { workerConfig } from "./config";
-import { signerClient } from "./signer-client";
+import { signerClient } from "../http/signer-client";
+import { followTlsFiles } from "../http/tls-files";
 
 const now = (): number => Math.floor(Date.now() / 1_000);
 const log = serviceLog(`worker:${process.env["WORKER_DATA_CLASS"] ?? "?"}`, process.env["WORKER_LOG_LEVEL"] ?? "info");
@@ -40,11 +41,7 @@ runMain(log, async () => {
   const replay = await fileReplay({ file: join(state("replay"), "seen"), now });
   const audit = await fileAudit({ file: join(state("audit"), "rows") });
   const brokerKeys = await brokerKeysFromOrigin(config.brokerOrigin);
-  const tls = {
-    ca: readFileSync(config.tlsCa),
-    cert: readFileSync(config.tlsCert),
-    key: readSecretFile(config.tlsKey),
-  };
+  const tls = followTlsFiles({ ca: config.tlsCa, cert: config.tlsCert, key: config.tlsKey }, log);
   const signer = signerClient({ origin: config.signerOrigin, tls });
   const sealKey = await openSealKey(state("seal-key"));
   const { dataClass, origin, brokerOrigin, capPopRequired } = config;

@@ -9,7 +9,7 @@ import type { CapCache } from "../verify/cap-cache";
 import type { SealKeyPair } from "../wire/hpke";
 import type { DataClass } from "../wire/names";
 import type { BrokerKeys } from "../http/broker-keys";
-import type { SignerClient } from "./signer-client";
+import type { SignerClient } from "../http/signer-client";
 
 /** What a worker is made of; tests and production build it the same way. */
 export interface WorkerParts {

@@ -35,7 +35,10 @@ export interface Stack {
   readonly urls: {
     readonly broker: string;
     readonly worker: { readonly credentials: string };
+    /** For services, mTLS. */
     readonly signer: string;
+    /** For agents and clouds: `/kms/*`, discovery. */
+    readonly signerPublic: string;
   };
   /** Funded; also governs the epochs of this stack. */
   readonly developmentKey: Hex;
@@ -111,11 +114,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const certs = join(dir, "certs");
     await makeCertificates({ dir: certs });
 
-    const [brokerPort = 0, workerPort = 0, signerPort = 0] = await freePorts(3);
+    const [brokerPort = 0, workerPort = 0, signerPort = 0, publicPort = 0] = await freePorts(4);
     const urls = {
       broker: `http://127.0.0.1:${String(brokerPort)}`,
       worker: { credentials: `http://127.0.0.1:${String(workerPort)}` },
       signer: `https://127.0.0.1:${String(signerPort)}`,
+      signerPublic: `http://127.0.0.1:${String(publicPort)}`,
     };
     const { SidecarRegistry, ScopeRegistry, K3EpochCounter } = deployment.contracts;
     const chain = {
@@ -133,6 +137,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         BROKER_PORT: String(brokerPort),
         BROKER_ORIGIN: urls.broker,
         BROKER_STATE_DIR: join(dir, "broker"),
+        BROKER_SIGNER_ORIGIN: urls.signer,
+        BROKER_TLS_CA_FILE: join(certs, "ca.pem"),
+        BROKER_TLS_CERT_FILE: join(certs, "broker.pem"),
+        BROKER_TLS_KEY_FILE: join(certs, "broker.key"),
         BROKER_LOG_LEVEL: logLevel,
       },
       signer: {
@@ -140,6 +148,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         CHAIN_RPC_URLS: vaultRpc.join(","),
         CHAIN_QUORUM: String(vaultRpc.length),
         SIGNER_PORT: String(signerPort),
+        SIGNER_PUBLIC_PORT: String(publicPort),
         SIGNER_TLS_CA_FILE: join(certs, "ca.pem"),
         SIGNER_TLS_CERT_FILE: join(certs, "signer.pem"),
         SIGNER_TLS_KEY_FILE: join(certs, "signer.key"),
@@ -147,6 +156,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         VAULT_FILE: vaultFile,
         VAULT_PASSPHRASE_FILE: join(vaultDir, "passphrase"),
         VAULT_STATE_DIR: vaultDir,
+        VAULT_PUBLIC_ORIGIN: urls.signerPublic,
+        VAULT_RP_ID: "localhost",
+        VAULT_RP_ORIGINS: "http://localhost",
+        VAULT_ENTRY_POINT: deployment.entryPoint,
         VAULT_BROKER_ORIGIN: urls.broker,
         VAULT_BROKER_JWKS_FILE: join(dir, "broker", "jwks.json"),
         VAULT_WORKER_ORIGINS: `credentials=${urls.worker.credentials}`,

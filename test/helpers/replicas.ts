@@ -16,8 +16,9 @@ import { sealKeyPairFrom } from "../../offchain/wire/hpke";
 import type { Hex } from "../../offchain/wire/bytes";
 import { workerApp } from "../../offchain/worker/app";
 import type { WorkerParts } from "../../offchain/worker/parts";
-import { signerClient } from "../../offchain/worker/signer-client";
+import { signerClient } from "../../offchain/http/signer-client";
 import type { World } from "../drills/world";
+import { fixedTls } from "./fixed-tls";
 import { nowSeconds } from "./words";
 
 /** A service of the test's own process, on a real socket, built as `main.ts` builds it. */
@@ -67,7 +68,7 @@ export async function workerReplica(world: World, options: ReplicaOptions<Worker
   const objects = folderObjects({ dir: `${options.dir}/objects` });
   const audit = await fileAudit({ file: `${options.dir}/audit/rows` });
   const brokerKeys = await brokerKeysFromOrigin(urls.broker);
-  const signer = signerClient({ origin: urls.signer, tls: world.stack.workerTls("credentials") });
+  const signer = signerClient({ origin: urls.signer, tls: fixedTls(world.stack.workerTls("credentials")) });
   const parts: WorkerParts = {
     dataClass: "credentials",
     origin: urls.worker.credentials,

@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 
 import { isProblemCode } from "../../wire/problem";
 import { type Failure, type Result, ok, refuse } from "../../wire/result";
-import { type PipeAnswer, framed } from "../pipe";
+import { type PipeAnswer, type PipeRequest, framed } from "../pipe";
 
 const DEADLINE_MS = 8_000;
 const MAX_IN_FLIGHT = 1_000;
@@ -10,7 +10,12 @@ const MAX_IN_FLIGHT = 1_000;
 /** Hands requests to the vault as they came, and its answers back. */
 export interface VaultClient {
   /** `signer_unavailable` when the vault does not answer. */
-  ask(route: string, caller: string, body: Buffer): Promise<Result<unknown>>;
+  ask(
+    route: string,
+    caller: string,
+    body: Buffer,
+    headers?: NonNullable<PipeRequest["headers"]>,
+  ): Promise<Result<unknown>>;
 }
 
 interface Waiting {
@@ -45,7 +50,7 @@ export function vaultClient(pipe: Duplex, onBroken: (why: string) => void): Vaul
     },
   );
   return {
-    ask(route, caller, body) {
+    ask(route, caller, body, headers) {
       if (isBroken || waiting.size >= MAX_IN_FLIGHT) return Promise.resolve(unavailable());
       const id = (next += 1);
       return new Promise((resolve) => {
@@ -54,7 +59,7 @@ export function vaultClient(pipe: Duplex, onBroken: (why: string) => void): Vaul
           resolve(unavailable());
         }, DEADLINE_MS);
         waiting.set(id, { resolve, timer });
-        send({ id, route, caller, body: body.toString("base64") });
+        send({ id, route, caller, body: body.toString("base64"), ...(headers === undefined ? {} : { headers }) });
       });
     },
   };

@@ -1,6 +1,7 @@
 import { CHAIN_VARIABLES } from "../../http/chain-config";
 import { type Variable, list, oneOf, origin, readConfig, text } from "../../http/config";
 import { type DataClass, isDataClass } from "../../wire/names";
+import { KMS_VARIABLES } from "./kms/config";
 
 const FILE_VARIABLES = {
   file: { name: "VAULT_FILE", meaning: "The sealed file of the vault's keys, mode 0600 (sealed-file)", read: text },
@@ -55,6 +56,12 @@ const COMMON_VARIABLES = {
     meaning: "The broker's public keys, pinned; read again when it changes",
     read: text,
   },
+  publicOrigin: {
+    name: "VAULT_PUBLIC_ORIGIN",
+    meaning: "The signer's public base URL: issuer of its tokens, target of agents' requests",
+    read: origin,
+  },
+  ...KMS_VARIABLES,
   workerOrigins: {
     name: "VAULT_WORKER_ORIGINS",
     meaning: "Pinned public base URLs, e.g. credentials=https://creds.example.org,memory=https://…",

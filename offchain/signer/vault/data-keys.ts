@@ -1,16 +1,16 @@
 import { randomBytes } from "node:crypto";
 
 import { orUnavailable } from "../../http/store-probes";
-import { type Redemption, replayEntries, verifyRedemption } from "../../verify/redeem";
+import { type Redemption, replayEntries } from "../../verify/redeem";
 import { fromBase64url, toBase64url } from "../../wire/bytes";
 import { type DataKeysAnswer, type DataKeysRequest, parseDataKeysRequest } from "../../wire/data-keys";
 import { CONTENT_KEY_BYTES, type ObjectHeader, parseObjectHeader, sameName } from "../../wire/object";
-import { REDEEM_ROUTES, type RedeemRoute } from "../../wire/redeem";
 import { type Result, ok, refuse } from "../../wire/result";
 import { type ObjectName, sameStoredBy, storedBy } from "../../wire/stored-by";
 import { objectKeyOf } from "./epoch-key";
 import { unwrapKey, wrapKey } from "./key-wrap";
 import type { VaultParts } from "./parts";
+import { verifyWorkerWords } from "./worker-words";
 
 /**
  * Content keys for the one version that a device asks to read or write. The vault runs the whole list itself: the
@@ -22,46 +22,14 @@ export async function dataKeys(parts: VaultParts, caller: string, body: Buffer):
   const parsed = parseDataKeysRequest(body);
   if (!parsed.ok) return parsed;
   const words = parsed.value;
-  const pinned = pinnedRoute(parts, words);
-  if (!pinned.ok) return pinned;
-  const { route } = pinned.value;
-  const verified = await verifyRedemption({
-    capText: words.cap,
-    proofText: words.proof,
-    method: words.method,
-    target: words.target,
-    bodyHash: words.body_hash,
-    route,
-    audience: `agentkeys:worker:${String(route.dataClass)}`,
-    issuer: parts.brokerOrigin,
-    brokerKey: (kid) => parts.brokerKeys.key(kid),
-    separator: parts.separator,
-    now: parts.now(),
-    chain: parts.chain,
-    cache: parts.cache,
-  });
+  const verified = await verifyWorkerWords(parts, caller, words);
   if (!verified.ok) return verified;
-  if (caller !== `URI:spiffe://agentkeys/worker/${String(route.dataClass)}`) {
-    return refuse("caller_not_allowed", "The caller is the worker of another class.");
-  }
   const { op } = verified.value.cap;
   if (op === "teardown" || op === "classify") return refuse("cap_op_mismatch", "This operation needs no content key.");
   const burned = await burn(parts, verified.value);
   if (!burned.ok) return burned;
   if (op === "store") return drawKey(parts, verified.value, words);
   return op === "fetch" ? openKey(parts, verified.value, words) : replaceKey(parts, verified.value, words);
-}
-
-/** POST to a listed path of a pinned worker. */
-function pinnedRoute(parts: VaultParts, words: DataKeysRequest): Result<{ readonly route: RedeemRoute }> {
-  const route = REDEEM_ROUTES.find((one) => {
-    const origin = one.dataClass === undefined ? undefined : parts.workerOrigins.get(one.dataClass);
-    return origin !== undefined && words.target === origin + one.path;
-  });
-  if (route === undefined || words.method !== "POST") {
-    return refuse("proof_invalid", "The request was not made for a worker that this vault knows.", "mismatch");
-  }
-  return ok({ route });
 }
 
 async function burn(parts: VaultParts, one: Redemption): Promise<Result<undefined>> {

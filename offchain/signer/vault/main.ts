@@ -14,6 +14,9 @@ import { VAULT_PIPE_FD, endWithSupervisor } from "../processes";
 import { vaultConfig } from "./config";
 import { openVaultKeys } from "./keys/open";
 import { rotateByAge } from "./keys/rotation";
+import { Ceremonies } from "./kms/ceremonies";
+import { kmsSettings } from "./kms/config";
+import { kmsLimits } from "./kms/limits";
 import { serve } from "./serve";
 import { openVaultState } from "./state/open-state";
 
@@ -39,6 +42,18 @@ runMain(log, async () => {
   const replay = await fileReplay({ file: join(config.stateDir, "replay", "seen"), now });
   endWithSupervisor();
   const pipe = new Socket({ fd: VAULT_PIPE_FD });
+  const kms = {
+    separator,
+    chain,
+    replay,
+    keys,
+    state,
+    now,
+    log,
+    settings: kmsSettings(config, config.publicOrigin),
+    ceremonies: new Ceremonies(),
+    limits: kmsLimits({ now: () => performance.now() }),
+  };
   serve(
     {
       separator,
@@ -50,6 +65,8 @@ runMain(log, async () => {
       workerOrigins: config.workerOrigins,
       keys,
       state,
+      publicOrigin: config.publicOrigin,
+      kms,
       now,
       log,
     },

@@ -7,6 +7,7 @@ import type { CapCache } from "../../verify/cap-cache";
 import type { DataClass } from "../../wire/names";
 import type { Result } from "../../wire/result";
 import type { VaultKeys } from "./keys/vault-keys";
+import type { KmsParts } from "./kms/parts";
 import type { VaultState } from "./state/vault-state";
 
 /** What the vault decides with; all of it its own, none of it the front's. */
@@ -22,6 +23,10 @@ export interface VaultParts {
   readonly workerOrigins: ReadonlyMap<DataClass, string>;
   readonly keys: VaultKeys;
   readonly state: VaultState;
+  /** The signer's public base URL: `iss` of its tokens, and the target of agents' requests. */
+  readonly publicOrigin: string;
+  /** What the methods for agents decide with. */
+  readonly kms: KmsParts;
   /** Unix seconds. */
   readonly now: () => number;
   readonly log: Logger;

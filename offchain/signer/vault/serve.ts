@@ -1,18 +1,31 @@
 import type { Duplex } from "node:stream";
 
 import { replayFenceIsPast } from "../../http/store-probes";
+import { AUDIT_ROW_PATH } from "../../wire/audit-row";
 import { DATA_KEYS_PATH } from "../../wire/data-keys";
 import { type Result, ok, refuse } from "../../wire/result";
+import { STS_CREDENTIALS_PATH } from "../../wire/sts";
+import { VERIFY_K10_PATH, VERIFY_K11_PATH } from "../../wire/verify-routes";
 import { type PipeRequest, framed } from "../pipe";
+import { auditRow } from "./audit-row";
 import { dataKeys } from "./data-keys";
 import { usableEpoch } from "./epoch-key";
+import { KMS_METHODS } from "./kms/methods";
 import type { VaultParts } from "./parts";
+import { openidConfiguration, stsCredentials } from "./sts";
+import { verifyK10, verifyK11 } from "./verify";
 
 type Method = (parts: VaultParts, caller: string, body: Buffer) => Promise<Result<unknown>>;
 
 /** Everything the vault does: each takes a request as received. None takes a name, a digest or a set of claims. */
 const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   [`POST ${DATA_KEYS_PATH}`, dataKeys],
+  [`POST ${STS_CREDENTIALS_PATH}`, stsCredentials],
+  [`POST ${AUDIT_ROW_PATH}`, auditRow],
+  [`POST ${VERIFY_K10_PATH}`, verifyK10],
+  [`POST ${VERIFY_K11_PATH}`, verifyK11],
+  ["GET /.well-known/openid-configuration", (parts) => Promise.resolve(openidConfiguration(parts))],
+  ["GET /.well-known/jwks.json", (parts) => Promise.resolve(ok(parts.keys.publicJwks("sts")))],
   ["GET /v1/epoch", epoch],
   ["GET /readyz", ready],
 ]);
@@ -33,7 +46,8 @@ export function serve(parts: VaultParts, pipe: Duplex, onClosed: (why: string) =
   );
 }
 
-async function answer(parts: VaultParts, request: Partial<PipeRequest>): Promise<Result<unknown>> {
+/** Decides one request as it came from the front; a bug is `internal_error`, its cause in the vault's log only. */
+export async function answer(parts: VaultParts, request: Partial<PipeRequest>): Promise<Result<unknown>> {
   const { id, route, caller, body } = request;
   if (
     !Number.isSafeInteger(id) ||
@@ -43,14 +57,28 @@ async function answer(parts: VaultParts, request: Partial<PipeRequest>): Promise
   ) {
     return refuse("request_malformed", "This is no request.");
   }
+  const forAgents = KMS_METHODS.get(route);
   const method = METHODS.get(route);
-  if (method === undefined) return refuse("route_not_found", "The vault has no such method.");
+  if (method === undefined && forAgents === undefined) {
+    return refuse("route_not_found", "The vault has no such method.");
+  }
   try {
-    return await method(parts, caller, Buffer.from(body, "base64"));
+    const bytes = Buffer.from(body, "base64");
+    if (forAgents !== undefined) return await forAgents(parts.kms, { body: bytes, ...headersOf(request) });
+    return method === undefined ? refuse("route_not_found", "") : await method(parts, caller, bytes);
   } catch (error) {
     parts.log.error({ err: error }, "internal error");
     return refuse("internal_error", "The cause is in the vault's log.");
   }
+}
+
+/** The two headers that agents send, where they are texts; the front's word for what it received. */
+function headersOf({ headers }: Partial<PipeRequest>): { readonly authorization?: string; readonly proof?: string } {
+  const { authorization, proof } = (headers ?? {}) as Readonly<Record<string, unknown>>;
+  return {
+    ...(typeof authorization === "string" ? { authorization } : {}),
+    ...(typeof proof === "string" ? { proof } : {}),
+  };
 }
 
 /** The current epoch by the vault's own chain connections, once its key for it is the committed one. */

@@ -4,10 +4,11 @@ import type { AddressInfo } from "node:net";
 
 import { expect } from "chai";
 
-import { signerClient } from "../../../offchain/worker/signer-client";
+import { signerClient } from "../../../offchain/http/signer-client";
 import { ZERO32, toBase64url } from "../../../offchain/wire/bytes";
 import type { DataKeysRequest } from "../../../offchain/wire/data-keys";
 import type { Result } from "../../../offchain/wire/result";
+import { fixedTls } from "../../helpers/fixed-tls";
 import { type LeafWish, TestCa, type TlsIdentity, clientAuth, serverAuth } from "../../helpers/certificates";
 
 const SIGNER = { type: "url", value: "spiffe://agentkeys/signer" } as const;
@@ -72,6 +73,8 @@ describe("signer: what a worker asks of the signer's certificate (protocol 3.7)"
     worker = await ca.issue();
   });
 
+  const texts = () => ({ ca: Buffer.from(ca.pem), cert: Buffer.from(worker.cert), key: Buffer.from(worker.key) });
+
   /** What the client makes of a server with this certificate, and what that server was told. */
   async function ask(
     identity: TlsIdentity,
@@ -79,7 +82,7 @@ describe("signer: what a worker asks of the signer's certificate (protocol 3.7)"
     tls: object = {},
   ): Promise<{ readonly dataKeys: Result<unknown>; readonly ready: string; readonly heard: readonly string[] }> {
     const server = await impostor(identity, answer, tls);
-    const client = signerClient({ origin: server.origin, tls: { ...worker, ca: ca.pem } });
+    const client = signerClient({ origin: server.origin, tls: fixedTls(texts()) });
     try {
       const dataKeys = await client.dataKeys(WORDS);
       return { dataKeys, ready: codeOf(await client.ready()), heard: server.heard };
@@ -176,7 +179,7 @@ describe("signer: what a worker asks of the signer's certificate (protocol 3.7)"
     it("nobody listening: signer_unavailable", async () => {
       const server = await impostor(await issue(), { status: 200, body: "" });
       await server.stop();
-      const client = signerClient({ origin: server.origin, tls: { ...worker, ca: ca.pem } });
+      const client = signerClient({ origin: server.origin, tls: fixedTls(texts()) });
       expect(codeOf(await client.dataKeys(WORDS))).to.equal("signer_unavailable");
       await client.close();
     });

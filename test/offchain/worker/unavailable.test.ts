@@ -9,11 +9,12 @@ import { StoreUnavailable } from "../../../offchain/store/unavailable";
 import type { VersionStore } from "../../../offchain/store/versions";
 import type { ProblemCode } from "../../../offchain/wire/problem";
 import type { WorkerParts } from "../../../offchain/worker/parts";
-import { signerClient } from "../../../offchain/worker/signer-client";
+import { signerClient } from "../../../offchain/http/signer-client";
 import { freePorts } from "../../../scripts/lib/process";
 import type { World } from "../../drills/world";
 import { eventually } from "../../helpers/eventually";
 import { failingFiles } from "../../helpers/failing-files";
+import { fixedTls } from "../../helpers/fixed-tls";
 import { type Replica, workerReplica } from "../../helpers/replicas";
 import { expectProblem } from "../../helpers/route-tables";
 import { startRpcProxy } from "../../helpers/rpc-proxy";
@@ -160,7 +161,7 @@ describe("credentials worker: what it relies on fails", function () {
 
   it("signer_unavailable while nobody listens there: the cap is burned, nothing is written, and a new cap works", async () => {
     const [port = 0] = await freePorts(1);
-    const tls = world.stack.workerTls("credentials");
+    const tls = fixedTls(world.stack.workerTls("credentials"));
     const dead = signerClient({ origin: `https://127.0.0.1:${String(port)}`, tls });
     const live = signerClient({ origin: world.stack.urls.signer, tls });
     let isDead = false;

@@ -2,36 +2,38 @@ import type { PeerCertificate } from "node:tls";
 
 import { Agent, request } from "undici";
 
+import type { TlsFiles, TlsTexts } from "./tls-files";
 import { DATA_KEYS_PATH, type DataKeysAnswer, type DataKeysRequest, parseDataKeysAnswer } from "../wire/data-keys";
 import { readJsonObject } from "../wire/json";
+import { STS_CREDENTIALS_PATH, type StsAnswer, type StsRequest, parseStsAnswer } from "../wire/sts";
 import { isProblemCode } from "../wire/problem";
-import { type FailureReason, type Result, failure, ok, refuse } from "../wire/result";
+import { type Result, failure, isFailureReason, ok, refuse } from "../wire/result";
 
 /** The signer's name in its certificate. */
 export const SIGNER_NAME = "URI:spiffe://agentkeys/signer";
 
 const TIMEOUT_MS = 10_000;
 
-/** Asks the vault, through its front, for the content key of one version. */
+/** Asks the vault through its front, over mTLS, as a worker or the broker. */
 export interface SignerClient {
   /** `signer_unavailable` when there was no answer; the vault's own refusal otherwise. Never asks twice. */
   dataKeys(words: DataKeysRequest): Promise<Result<DataKeysAnswer>>;
+  /** A token for the device that made the request; for the broker alone. */
+  stsCredentials(words: StsRequest): Promise<Result<StsAnswer>>;
   /** Whether the signer says that it is ready. */
   ready(): Promise<Result<unknown>>;
   close(): Promise<void>;
 }
 
-/** PEM texts for mTLS. */
-export interface ClientTls {
-  readonly ca: string | Buffer;
-  readonly cert: string | Buffer;
-  readonly key: string | Buffer;
-}
-
 /** A client over kept-alive mTLS connections; the server must be the signer by its one URI name. @see protocol 3.7 */
-export function signerClient(options: { readonly origin: string; readonly tls: ClientTls }): SignerClient {
-  const connect = { ...options.tls, checkServerIdentity: refuseOthers, minVersion: "TLSv1.3" as const };
-  const dispatcher = new Agent({ connect, pipelining: 1, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+export function signerClient(options: { readonly origin: string; readonly tls: TlsFiles }): SignerClient {
+  let dispatcher = agentWith(options.tls.current());
+  options.tls.onChange((texts) => {
+    const before = dispatcher;
+    dispatcher = agentWith(texts);
+    // requests under way end on the connections that they began on
+    void before.close();
+  });
 
   async function exchange(method: "GET" | "POST", path: string, body?: string): Promise<Result<Buffer>> {
     const headers = body === undefined ? {} : { "content-type": "application/json" };
@@ -56,9 +58,23 @@ export function signerClient(options: { readonly origin: string; readonly tls: C
       const keys = parseDataKeysAnswer(answer.value);
       return keys === undefined ? unavailable("The signer's answer is none.") : ok(keys);
     },
+    async stsCredentials(words) {
+      const answer = await exchange("POST", STS_CREDENTIALS_PATH, JSON.stringify(words));
+      if (!answer.ok) return answer;
+      const token = parseStsAnswer(answer.value);
+      return token === undefined ? unavailable("The signer's answer is none.") : ok(token);
+    },
     ready: () => exchange("GET", "/readyz"),
-    close: () => dispatcher.close(),
+    close() {
+      options.tls.close();
+      return dispatcher.close();
+    },
   };
+}
+
+function agentWith(texts: TlsTexts): Agent {
+  const connect = { ...texts, checkServerIdentity: refuseOthers, minVersion: "TLSv1.3" as const };
+  return new Agent({ connect, pipelining: 1, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
 }
 
 /** Exactly one name, the signer's, and a certificate made for servers. */
@@ -76,7 +92,7 @@ function refusalIn(bytes: Buffer): Result<never> {
     return unavailable("The signer could not decide.");
   }
   const { reason } = read.value;
-  const why = typeof reason === "string" ? (reason as FailureReason) : undefined;
+  const why = isFailureReason(reason) ? reason : undefined;
   return { ok: false, failure: failure(code, "The vault refuses this request by its own checks.", why) };
 }
 
