@@ -63,9 +63,12 @@ export async function openVaultState({ dir, key, anchor }: StateSettings): Promi
       // also after a write that failed: no two files of different content bear one number
       sequence += 1;
       try {
+        const bound = anchor.id();
+        if (bound !== undefined && bound !== id)
+          throw new VaultStateError("another state belongs to these keys by now");
         await writeState(file, key, { id, sequence, data: draft });
         await keeper.raise(sequence);
-        if (anchor.id() === undefined) await anchor.bind(id);
+        if (bound === undefined) await anchor.bind(id);
       } catch (error) {
         const failed = new StoreUnavailable("the vault's state could not be written", { cause: error });
         for (const one of batch) one.fail(failed);
