@@ -297,9 +297,10 @@ describe("rotate --eager: what a run makes of its answers", () => {
       expect(await namesInMarks(file)).to.deep.equal([]);
       const marks = await fileMarks(file);
       const name = { operatorOmni: OPERATOR, actorOmni: ACTOR, dataClass: "memory", service: "memory:travel" } as const;
+      const signature: Hex = `0x${"00".repeat(65)}`;
       const storedBy = {
         ...{ device_key_hash: ZERO32, content_hash: ZERO32, k3_epoch: 1, issued_at: 1, expires_at: 2, nonce: ZERO32 },
-        client_sig: `0x${"00".repeat(65)}`,
+        client_sig: signature,
       };
       await marks.raise(name, 3, storedBy);
       expect(await namesInMarks(file)).to.deep.equal([name]);
