@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Duplex } from "node:stream";
 
+import type { ProblemCode } from "../../offchain/wire/problem";
 import type { Result } from "../../offchain/wire/result";
 import { parseCap } from "../../offchain/wire/cap";
 import { sha256Hex } from "../../offchain/wire/content-hash";
@@ -37,8 +38,16 @@ export interface VaultPipe {
   stop(): Promise<void>;
 }
 
+/** How a vault is unlike the stack's own. */
+export interface VaultChange {
+  /** Variables in place of, or beside, the usual ones. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What its readiness comes to, where that is not success. */
+  readonly until?: ProblemCode;
+}
+
 /** Starts the vault alone, over a stack's chain, keys and pinned origins, with replay memory of its own. */
-export async function startVault(stack: Stack, stateDir: string): Promise<VaultPipe> {
+export async function startVault(stack: Stack, stateDir: string, change: VaultChange = {}): Promise<VaultPipe> {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const { SidecarRegistry, ScopeRegistry, K3EpochCounter } = stack.contracts;
   const child = spawn(
@@ -65,6 +74,7 @@ export async function startVault(stack: Stack, stateDir: string): Promise<VaultP
         VAULT_BROKER_ORIGIN: stack.urls.broker,
         VAULT_BROKER_JWKS_FILE: join(stack.dir, "broker", "jwks.json"),
         VAULT_WORKER_ORIGINS: `credentials=${stack.urls.worker.credentials}`,
+        ...change.env,
       },
     },
   );
@@ -117,7 +127,7 @@ export async function startVault(stack: Stack, stateDir: string): Promise<VaultP
       await gone;
     },
   };
-  await untilReady(vault);
+  await untilReady(vault, change.until);
   return vault;
 }
 
@@ -169,10 +179,10 @@ export function dataKeysWords(
   };
 }
 
-async function untilReady(vault: VaultPipe): Promise<void> {
+async function untilReady(vault: VaultPipe, code: ProblemCode | undefined): Promise<void> {
   for (;;) {
     const ready = await vault.ask("GET /readyz", "front", "");
-    if (ready.ok) return;
+    if (ready.ok ? code === undefined : ready.failure.code === code) return;
     await new Promise((done) => setTimeout(done, 200));
   }
 }
