@@ -24,6 +24,11 @@ export async function post(
     body,
     ...(dispatcher === undefined ? {} : { dispatcher }),
   });
+  return answerOf(response);
+}
+
+/** Reads an answer whole. */
+export async function answerOf(response: Dispatcher.ResponseData): Promise<Answer> {
   const bytes = Buffer.from(await response.body.arrayBuffer());
   let json: Record<string, unknown> | undefined;
   try {
