@@ -1,16 +1,13 @@
-import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import type { Deployment } from "../../offchain/chain/deployment";
-import { commitments, prepareEpoch } from "../../offchain/signer/vault/epochs";
-import { openVaultFile } from "../../offchain/signer/vault/sealed-file";
 import type { Hex } from "../../offchain/wire/bytes";
 import { keccakReady } from "../../offchain/wire/keccak";
-import { Secret } from "../../offchain/wire/secret";
 import { makeCertificates } from "./certificates";
 import { deployAgentKeys } from "./deploy-agentkeys";
 import { type Running, freePorts, run } from "./process";
+import { type StackToken, makeStackVault } from "./stack-vault";
 
 /** Hardhat's first development account: published, and worth nothing anywhere else. */
 export const DEVELOPMENT_KEY: Hex = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -68,6 +65,8 @@ export interface StackOptions {
   readonly dir: string;
   readonly hardfork?: "osaka" | "prague" | "cancun";
   readonly logLevel?: string;
+  /** An empty token for the vault's keys; without one they are in a sealed file. */
+  readonly token?: StackToken;
   /** RPC URLs instead of the node's own: what stands in front of it. */
   readonly rpc?: {
     readonly broker?: (url: string) => Promise<string>;
@@ -103,12 +102,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     running.set("node", node);
     const rpcUrl = /http:\/\/[^/\s]+/.exec(node.line)?.[0] ?? "";
     const vaultDir = join(dir, "vault");
-    const vaultFile = join(vaultDir, "vault.sealed");
-    const passphrase = makePassphrase(vaultDir);
-    say("the vault's file, with K3 of epoch 1");
-    const { commitment } = prepareEpoch(vaultFile, passphrase, true);
+    say("the vault's keys, with K3 of epoch 1");
+    const vault = await makeStackVault(dir, options.token);
     say("the contracts, by their Ignition modules");
-    const deployment = await deployAgentKeys({ rpcUrl, deployerKey: DEVELOPMENT_KEY, k3Commitment: commitment, say });
+    const deployment = await deployAgentKeys({
+      rpcUrl,
+      deployerKey: DEVELOPMENT_KEY,
+      k3Commitment: vault.commitment,
+      say,
+    });
     await mineEvery(rpcUrl, BLOCK_SECONDS);
     say("certificates for mutual TLS");
     const certs = join(dir, "certs");
@@ -121,7 +123,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       signer: `https://127.0.0.1:${String(signerPort)}`,
       signerPublic: `http://127.0.0.1:${String(publicPort)}`,
     };
-    const { SidecarRegistry, ScopeRegistry, K3EpochCounter } = deployment.contracts;
+    const { SidecarRegistry, ScopeRegistry, K3EpochCounter, CredentialAudit, MasterAccountFactory } =
+      deployment.contracts;
     const chain = {
       CHAIN_ID: String(CHAIN_ID),
       CHAIN_PROFILE: "local",
@@ -153,13 +156,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         SIGNER_TLS_CERT_FILE: join(certs, "signer.pem"),
         SIGNER_TLS_KEY_FILE: join(certs, "signer.key"),
         SIGNER_LOG_LEVEL: logLevel,
-        VAULT_FILE: vaultFile,
-        VAULT_PASSPHRASE_FILE: join(vaultDir, "passphrase"),
+        ...vault.environment,
         VAULT_STATE_DIR: vaultDir,
         VAULT_PUBLIC_ORIGIN: urls.signerPublic,
         VAULT_RP_ID: "localhost",
         VAULT_RP_ORIGINS: "http://localhost",
         VAULT_ENTRY_POINT: deployment.entryPoint,
+        VAULT_ENTRY_POINT_VERSION: deployment.entryPointVersion,
+        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory].join(","),
         VAULT_BROKER_ORIGIN: urls.broker,
         VAULT_BROKER_JWKS_FILE: join(dir, "broker", "jwks.json"),
         VAULT_WORKER_ORIGINS: `credentials=${urls.worker.credentials}`,
@@ -229,12 +233,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       dropVersions() {
         rmSync(join(dir, "worker", "versions"), { recursive: true, force: true });
       },
-      async prepareEpoch() {
-        const drawn = prepareEpoch(vaultFile, passphrase, false);
-        // the vault reads its file again within a second
-        await new Promise((done) => setTimeout(done, 2_000));
-        return commitments(openVaultFile(vaultFile, passphrase)).get(drawn.epoch) ?? drawn.commitment;
-      },
+      prepareEpoch: () => vault.prepareEpoch(),
       async restart(name, signal, between) {
         await running.get(name)?.stop(signal);
         await between?.();
@@ -247,13 +246,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stopAll();
     throw error;
   }
-}
-
-function makePassphrase(vaultDir: string): Secret<Buffer> {
-  mkdirSync(vaultDir, { recursive: true, mode: 0o700 });
-  const file = join(vaultDir, "passphrase");
-  if (!existsSync(file)) writeFileSync(file, randomBytes(32).toString("base64url"), { mode: 0o600 });
-  return new Secret(readFileSync(file));
 }
 
 /** Blocks also without transactions, so that the head does not grow old. */
