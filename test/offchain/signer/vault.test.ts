@@ -2,38 +2,23 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { expect } from "chai";
-import fc from "fast-check";
 
 import { objectKey } from "../../../offchain/signer/vault/k3";
 import { unwrapKey } from "../../../offchain/signer/vault/key-wrap";
 import { openVaultFile } from "../../../offchain/signer/vault/sealed-file";
-import { fromBase64url, toBase64url } from "../../../offchain/wire/bytes";
-import { DATA_KEYS_PATH } from "../../../offchain/wire/data-keys";
+import { fromBase64url } from "../../../offchain/wire/bytes";
 import { parseObject } from "../../../offchain/wire/object";
-import { type ProblemCode, isProblemCode } from "../../../offchain/wire/problem";
 import type { Result } from "../../../offchain/wire/result";
 import { Secret } from "../../../offchain/wire/secret";
 import { type Stack, startStack } from "../../../scripts/lib/stack";
 import { type Party, World } from "../../drills/world";
 import { type Secrets, secretsIn } from "../../helpers/secret-forms";
 import { temporaryFolders } from "../../helpers/temporary-folder";
+import { DATA_KEYS_ROUTE as ROUTE, WORKER_CALLER as CALLER, vaultAttacks } from "../../helpers/vault-attacks";
 import { type VaultPipe, dataKeysWords, pipeFrame, rawFrame, startVault } from "../../helpers/vault";
-import { countersign, signCap, testDevice } from "../../helpers/words";
 
-const ROUTE = `POST ${DATA_KEYS_PATH}`;
-const CALLER = "URI:spiffe://agentkeys/worker/credentials";
 /** Attacks of each kind; a dozen kinds make more than 1,000 frames. */
 const EACH = 90;
-
-/** What attacker code inside the front sends, and the codes that it may be refused with. */
-interface Attack {
-  readonly kind: string;
-  readonly route?: string;
-  readonly caller?: string;
-  readonly body: string | Buffer;
-  readonly codes: readonly ProblemCode[];
-  readonly reason?: string;
-}
 
 describe("signer: the vault, with attacker code in the front's place", function () {
   this.timeout(300_000);
@@ -98,7 +83,7 @@ describe("signer: the vault, with attacker code in the front's place", function 
   });
 
   it("refuses more than a thousand frames of a dozen kinds, and then serves an honest request", async () => {
-    const attacks = await makeAttacks();
+    const attacks = await vaultAttacks(world, vault, other, EACH);
     expect(attacks.length).to.be.greaterThan(1_000);
     const saidBefore = vault.said.answers().length;
     const frames = attacks.map(({ route = ROUTE, caller = CALLER, body }, id) =>
@@ -196,129 +181,6 @@ describe("signer: the vault, with attacker code in the front's place", function 
     return [...ids, ...others, rawFrame(Buffer.from(deep)), rawFrame(Buffer.from('{"__proto__":{"id":7}}'))];
   }
 
-  async function makeAttacks(): Promise<Attack[]> {
-    const device = world.agentDevice;
-    const { cap } = await world.mint("fetch");
-    const store = await world.mint("store");
-    const words = (wish = {}, change = {}): Record<string, unknown> =>
-      dataKeysWords(world, device, "fetch", cap, wish, change);
-    const body = (wish = {}, change = {}): string => JSON.stringify(words(wish, change));
-    const often = (make: (n: number) => Attack): Attack[] => Array.from({ length: EACH }, (_, n) => make(n));
-    const sample = <T>(values: fc.Arbitrary<T>): T[] => fc.sample(values, EACH);
-
-    const burned = body();
-    expect((await vault.ask(ROUTE, CALLER, burned)).ok).to.equal(true);
-    const theirs = await capOf(other);
-    const theirObject = parseObject(readFileSync(world.objectFile(world.service, other)));
-    if (theirObject === undefined) throw new Error("no object of the other party");
-    const theirHeader = { header: theirObject.headerText, encrypted_key: theirObject.encryptedKey };
-    const [broker, thief] = [await world.stolenBroker(), testDevice()];
-    const unscoped = world.cap({ op: "fetch", service: "anthropic" });
-    const ungranted = countersign(broker, unscoped, signCap(world.separator, device, unscoped));
-    const own = { ...world.cap({ op: "fetch" }), deviceKeyHash: thief.hash };
-    const thiefs = countersign(broker, own, signCap(world.separator, thief, own));
-    const forged = countersign(broker, world.cap({ op: "fetch" }), signCap(world.separator, thief, own));
-    const proofless = { proof: toBase64url("{}") };
-    const malformed: readonly ProblemCode[] = ["request_malformed"];
-
-    return [
-      ...often((n) => ({
-        kind: "no cap",
-        body: body({}, { cap: [undefined, "", "a.b.c", null][n % 4] }),
-        codes: ["request_malformed", "broker_sig_invalid"],
-      })),
-      ...often((n) => ({
-        kind: "another's cap",
-        body:
-          [
-            JSON.stringify(dataKeysWords(world, device, "fetch", theirs, {}, theirHeader)),
-            JSON.stringify(
-              dataKeysWords(world, device, "fetch", theirs, { claims: other.agentDevice.hash }, theirHeader),
-            ),
-          ][n % 2] ?? "",
-        codes: ["proof_invalid"],
-      })),
-      ...often(() => ({ kind: "another's object", body: body({}, theirHeader), codes: ["object_corrupt"] })),
-      ...often(() => ({
-        kind: "a service without a grant",
-        body: JSON.stringify(dataKeysWords(world, device, "fetch", ungranted)),
-        codes: ["service_not_in_scope"],
-      })),
-      ...often(() => ({ kind: "a replayed pair", body: burned, codes: ["proof_invalid"], reason: "replayed" })),
-      ...often((n) => ({
-        kind: "a digest of its own choice",
-        route: [ROUTE, "POST /v1/sign", "POST /v1/unwrap", "POST /v1/derive-cred-kek"][n % 4] ?? "",
-        body: JSON.stringify({ digest: own.nonce, hash: own.nonce, name: own, epoch: 1, claims: own }),
-        codes: ["request_malformed", "route_not_found"],
-      })),
-      ...sample(fc.string()).map((route): Attack => {
-        const names = ["__proto__", "constructor", "toString", ROUTE.toLowerCase(), `${ROUTE} `, `${ROUTE}\0`, ""];
-        const name = names[route.length] ?? route;
-        return { kind: "a method that is none", route: name, body: body(), codes: ["route_not_found"] };
-      }),
-      ...sample(fc.jsonValue()).map((one): Attack => {
-        return { kind: "any JSON", body: JSON.stringify(one), codes: malformed };
-      }),
-      ...sample(fc.uint8Array({ maxLength: 300 })).map((one): Attack => {
-        return { kind: "any bytes", body: Buffer.from(one), codes: malformed };
-      }),
-      ...often((n) => ({
-        kind: "a caller of another name",
-        caller:
-          ["", "front", "URI:spiffe://agentkeys/broker", `${CALLER} `, CALLER.slice(4), `${CALLER}, ${CALLER}`][
-            n % 6
-          ] ?? "",
-        body: body(),
-        codes: ["caller_not_allowed"],
-      })),
-      ...often((n) => ({
-        kind: "a device that the broker's thief made up",
-        body:
-          [
-            JSON.stringify(dataKeysWords(world, thief, "fetch", thiefs)),
-            JSON.stringify(dataKeysWords(world, device, "fetch", forged)),
-          ][n % 2] ?? "",
-        codes: ["device_not_active", "cap_pop_invalid"],
-      })),
-      ...often((n) => ({
-        kind: "one word changed",
-        body: body(
-          {},
-          [
-            { method: "GET" },
-            { target: `${stack.urls.worker.credentials}/v1/cred/store` },
-            { target: "https://thief.example/v1/cred/fetch" },
-            { body_hash: own.nonce },
-            proofless,
-            { cap: store.cap },
-            { encrypted_key: toBase64url(Buffer.alloc(72, n)) },
-            { encrypted_key: undefined },
-            { header: toBase64url("{}") },
-          ][n % 9],
-        ),
-        codes: ["proof_invalid", "cap_op_mismatch", "object_corrupt", "request_malformed"],
-      })),
-      ...often((n) => {
-        // anywhere in what is signed or wrapped; salt and version in the header are for the reader to judge
-        const honest = words();
-        const member = ["cap", "proof", "encrypted_key"][n % 3] ?? "";
-        const text = String(honest[member]);
-        const at = (n * 7_919) % text.length;
-        const letter = text[at] === "A" ? "B" : "A";
-        const changed = { ...honest, [member]: text.slice(0, at) + letter + text.slice(at + 1) };
-        return { kind: "one letter changed", body: JSON.stringify(changed), codes: anyCode() };
-      }),
-    ];
-  }
-
-  async function capOf(party: Party): Promise<string> {
-    let cap = "";
-    await world.as(party, async () => {
-      cap = (await world.mint("fetch", {}, party.agentDevice)).cap;
-    });
-    return cap;
-  }
-
   /** Writes frames in pieces that heed no border of a frame: some split, some merged. */
   async function writeCut(frames: readonly Buffer[], seed: number): Promise<void> {
     const bytes = Buffer.concat(frames);
@@ -328,12 +190,6 @@ describe("signer: the vault, with attacker code in the front's place", function 
     }
   }
 });
-
-/** Every refusal but the one that means a bug. */
-function anyCode(): readonly ProblemCode[] {
-  const codes = ["request_malformed", "broker_sig_invalid", "cap_pop_invalid", "proof_invalid", "object_corrupt"];
-  return codes.filter(isProblemCode);
-}
 
 /** A small generator (xorshift32), so that a run can be repeated from its seed. */
 function random(seed: number): () => number {
