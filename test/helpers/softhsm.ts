@@ -19,6 +19,8 @@ export interface SoftHsm {
   readonly conf: string;
   /** Initialises a token; the library sees it when it is next loaded. */
   newToken(label: string): TokenSettings;
+  /** What opens a token that was made here. */
+  token(label: string): TokenSettings;
   remove(): void;
 }
 
@@ -31,6 +33,8 @@ export function noSoftHsm(): string | undefined {
   if (why !== undefined && process.env["CI"] !== undefined) throw new Error(why);
   return why;
 }
+
+const settings = (label: string): TokenSettings => ({ module: SOFTHSM_MODULE, label, pin: new Secret(PIN) });
 
 /** Makes the folder, and names it to the library that this process loads. */
 export function softHsm(): SoftHsm {
@@ -48,8 +52,9 @@ export function softHsm(): SoftHsm {
         env: { ...process.env, SOFTHSM2_CONF: conf },
         stdio: "ignore",
       });
-      return { module: SOFTHSM_MODULE, label, pin: new Secret(PIN) };
+      return settings(label);
     },
+    token: settings,
     remove() {
       rmSync(dir, { recursive: true, force: true });
     },

@@ -56,8 +56,11 @@ export async function prepareEverywhere(
   return { epoch, commitment: k3Commitment(epoch, k3.reveal()), drawn };
 }
 
-/** Also compares what is held: another key of an epoch is found here, and not when an object cannot be read. */
-async function handOver(epochs: VaultSeeds["epochs"], receivers: readonly EpochReceiver[]): Promise<void> {
+/**
+ * Gives every receiver the epochs that it lacks, and compares those that it holds: another key of an epoch is found
+ * here, and not when an object cannot be read. @throws VaultKeysError
+ */
+export async function handOver(epochs: VaultSeeds["epochs"], receivers: readonly EpochReceiver[]): Promise<void> {
   for (const one of receivers) {
     const held = one.commitments();
     for (const [epoch, k3] of epochs) {

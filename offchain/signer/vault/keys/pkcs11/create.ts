@@ -35,6 +35,16 @@ export async function createInToken(
   }
 }
 
+/** True where a token holds a whole vault; false also for one whose set-up was cut off. @throws VaultKeysError */
+export function holdsVault(settings: TokenSettings): boolean {
+  const token = openToken(settings);
+  try {
+    return token.within(() => readBook(token) !== undefined);
+  } finally {
+    token.close();
+  }
+}
+
 function complete(token: Token, label: string, seeds: VaultSeeds): void {
   const { ck } = token;
   if (readBook(token) !== undefined) throw new VaultKeysError(`the token ${label} holds a vault already`);
