@@ -1,4 +1,9 @@
+import { readFileSync } from "node:fs";
+
+import { toHex } from "../offchain/wire/bytes";
 import { NO_END, serviceHash } from "../offchain/wire/names";
+import { parseObject } from "../offchain/wire/object";
+import { passkeyParty } from "../test/helpers/passkey-party";
 import { ScopeRegistry__factory } from "../typechain-types";
 import { caller } from "./lib/calls";
 import { compare } from "./lib/compare";
@@ -22,6 +27,8 @@ export const ROWS: Readonly<Record<string, (world: BenchWorld) => Promise<Row>>>
   "verify.durable": (world) => verify(world, "verify.durable", "durable"),
   "verify.cold": (world) => verify(world, "verify.cold", "memory", 1.3),
   fetch: fetchRow,
+  "data-keys": dataKeysRow,
+  "sign-agent": signAgentRow,
   "sidecar.cached": sidecarCached,
   "sidecar.cold": sidecarCold,
 };
@@ -60,10 +67,55 @@ async function verify(world: BenchWorld, name: string, replay: Replay, leastRati
 /** The whole redemption: worker, vault, object, both audit rows; durable stores, processes not pinned. */
 async function fetchRow(world: BenchWorld): Promise<Row> {
   const url = world.stack.urls.worker.credentials;
-  const server = { url, cpuSeconds: () => undefined, stop: () => Promise.resolve() };
+  const server = { cpuSeconds: () => undefined };
   const issued = { issuerKey: await world.issuerKey(), issuer: world.stack.urls.broker };
   const plan = { scenario: "verify", origin: url, expected: 200, device: world.device, ...issued } as const;
   return compare("fetch", { server, count: COUNT / 4, plan }, undefined);
+}
+
+const IN_ONE = "front and vault in one process";
+/** The pipe between front and vault may cost a quarter of the throughput. */
+const LEAST_WITH_PIPE = 0.75;
+
+/** A content key for a fetch, over mTLS as a worker asks for it. */
+async function dataKeysRow(world: BenchWorld): Promise<Row> {
+  const { stack } = world;
+  const texts = stack.workerTls("credentials");
+  const tls = { ca: texts.ca.toString(), cert: texts.cert.toString(), key: texts.key.toString() };
+  const stored = parseObject(readFileSync(world.world.objectFile()));
+  if (stored === undefined) throw new Error("nothing is stored");
+  const worker = {
+    origin: stack.urls.worker.credentials,
+    header: stored.headerText,
+    encryptedKey: stored.encryptedKey,
+  };
+  const issued = { issuerKey: await world.issuerKey(), issuer: stack.urls.broker };
+  const side = async (form: "two" | "one") => {
+    const { server, services } = await world.signer(form);
+    const plan = { scenario: "data-keys", origin: services, expected: 200, device: world.device, tls, worker } as const;
+    return { server, count: COUNT / 2, plan: { ...plan, ...issued } };
+  };
+  return compare("data-keys", await side("two"), { name: IN_ONE, ...(await side("one")) }, LEAST_WITH_PIPE);
+}
+
+/** A payload signed by an agent's key: proof, credential, chain facts, BIP-32, ECDSA; without the limits per minute. */
+async function signAgentRow(world: BenchWorld): Promise<Row> {
+  const party = await passkeyParty(world.stack, "bench");
+  await world.world.nextBlock();
+  const side = async (form: "two" | "one") => {
+    const { server } = await world.signer(form);
+    const client = await party.client({ signer: server.url });
+    const made = await client.create(party.label, party.authenticator);
+    await client.close();
+    if (!made.ok) throw new Error(`${made.failure.code}: ${made.failure.detail}`);
+    const device = { ...world.device, secret: toHex(party.agent.secret) };
+    const agent = { keyId: made.value.keyId, credential: made.value.agentCredential, account: party.account };
+    const plan = { scenario: "sign-agent", origin: server.url, expected: 200, device, agent } as const;
+    return { server, count: COUNT / 2, plan };
+  };
+  const row = await compare("sign-agent", await side("two"), { name: IN_ONE, ...(await side("one")) }, LEAST_WITH_PIPE);
+  party.operator.close();
+  return row;
 }
 
 const TOKEN = "bench-token-of-24-bytes.";

@@ -14,7 +14,7 @@ const ROOT = resolve(__dirname, "../..");
 
 /** One side of a comparison. */
 export interface Side {
-  readonly server: PinnedServer;
+  readonly server: Pick<PinnedServer, "cpuSeconds">;
   readonly plan: Omit<LoadPlan, "connections" | "count">;
   readonly count: number;
 }
@@ -65,7 +65,7 @@ export async function compare(
     ),
     ...cpu("peer_cpu_us_per_request", theirs),
     ratio: rounded(ratio, 2),
-    ...(leastRatio === undefined ? {} : { target: `ratio ≥ ${leastRatio.toFixed(1)}`, reached: ratio >= leastRatio }),
+    ...(leastRatio === undefined ? {} : { target: `ratio ≥ ${String(leastRatio)}`, reached: ratio >= leastRatio }),
   };
 }
 

@@ -48,6 +48,8 @@ export async function startPinned(
     readonly env: Readonly<Record<string, string>>;
     readonly logFile: string;
     readonly core?: "server" | "load";
+    /** False where the program is several processes: then one figure of CPU says nothing. */
+    readonly isOneProcess?: boolean;
   },
 ): Promise<PinnedServer> {
   const [command, args] = commandFor(program, options.core ?? "server");
@@ -58,7 +60,7 @@ export async function startPinned(
   process.on("exit", onExit);
   const server: PinnedServer = {
     url: options.url,
-    cpuSeconds: () => cpuSecondsOf(child.pid ?? 0),
+    cpuSeconds: () => (options.isOneProcess === false ? undefined : cpuSecondsOf(child.pid ?? 0)),
     async stop() {
       process.off("exit", onExit);
       if (child.exitCode !== null || child.signalCode !== null) return;

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -15,6 +15,7 @@ export type Replay = "memory" | "durable";
 /** A running stack with one operator and agent, and the servers that the rows measure, started when first asked for. */
 export class BenchWorld {
   readonly #servers = new Map<string, Promise<PinnedServer>>();
+  readonly #signerPorts: { two?: readonly number[]; one?: readonly number[] } = {};
 
   private constructor(
     readonly dir: string,
@@ -102,6 +103,50 @@ export class BenchWorld {
     }));
   }
 
+  /**
+   * A signer of its own over a copy of the stack's vault: front and vault as they are, or both in one process. Listens for
+   * services beside its public port.
+   */
+  async signer(form: "two" | "one"): Promise<{ readonly server: PinnedServer; readonly services: string }> {
+    const [port = 0] = this.#signerPorts[form] ?? (await freePorts(1));
+    this.#signerPorts[form] = [port];
+    const { urls, dir, deployment } = this.stack;
+    const certs = join(dir, "certs");
+    const program = form === "two" ? "bench/servers/signer.ts" : "bench/servers/signer-in-one.ts";
+    const server = await this.#once(
+      `signer-${form}`,
+      program,
+      "/readyz",
+      (url, state) => {
+        for (const name of ["vault.sealed", "vault.sealed.seq", "passphrase"]) {
+          copyFileSync(join(dir, "vault", name), join(state, name));
+        }
+        return {
+          ...this.#chain(),
+          CHAIN_QUORUM: "1",
+          SIGNER_PORT: String(port),
+          SIGNER_PUBLIC_PORT: new URL(url).port,
+          SIGNER_TLS_CA_FILE: join(certs, "ca.pem"),
+          SIGNER_TLS_CERT_FILE: join(certs, "signer.pem"),
+          SIGNER_TLS_KEY_FILE: join(certs, "signer.key"),
+          VAULT_FILE: join(state, "vault.sealed"),
+          VAULT_PASSPHRASE_FILE: join(state, "passphrase"),
+          VAULT_STATE_DIR: state,
+          VAULT_PUBLIC_ORIGIN: url,
+          VAULT_RP_ID: "localhost",
+          VAULT_RP_ORIGINS: "http://localhost",
+          VAULT_ENTRY_POINT: deployment.entryPoint,
+          VAULT_BROKER_ORIGIN: urls.broker,
+          VAULT_BROKER_JWKS_FILE: join(dir, "broker", "jwks.json"),
+          VAULT_WORKER_ORIGINS: `credentials=${urls.worker.credentials}`,
+        };
+      },
+      "server",
+      form === "one",
+    );
+    return { server, services: `https://127.0.0.1:${String(port)}` };
+  }
+
   /** The real sidecar over a token-protected port, with one upstream entry per service. */
   sidecar(services: readonly string[], upstream: string, token: string): Promise<PinnedServer> {
     const { omni, actor, agentDevice } = this.world.party;
@@ -160,10 +205,11 @@ export class BenchWorld {
     path: string,
     env: (url: string, state: string) => Record<string, string>,
     core: "server" | "load" = "server",
+    isOneProcess = true,
   ): Promise<PinnedServer> {
     let server = this.#servers.get(name);
     if (server === undefined) {
-      server = this.#start(name, program, path, env, core);
+      server = this.#start(name, program, path, env, core, isOneProcess);
       this.#servers.set(name, server);
     }
     return server;
@@ -175,11 +221,13 @@ export class BenchWorld {
     path: string,
     env: (url: string, state: string) => Record<string, string>,
     core: "server" | "load",
+    isOneProcess: boolean,
   ): Promise<PinnedServer> {
     const [port = 0] = await freePorts(1);
     const url = `http://127.0.0.1:${String(port)}`;
     const state = join(this.dir, name);
     mkdirSync(state, { mode: 0o700 });
-    return startPinned(program, { url, path, env: env(url, state), logFile: join(this.dir, `${name}.log`), core });
+    const logFile = join(this.dir, `${name}.log`);
+    return startPinned(program, { url, path, env: env(url, state), logFile, core, isOneProcess });
   }
 }

@@ -4,9 +4,11 @@ import { type Hex, fromHex } from "../../offchain/wire/bytes";
 import { sha256Hex } from "../../offchain/wire/content-hash";
 import { DATA_KEYS_PATH } from "../../offchain/wire/data-keys";
 import { publicJwk } from "../../offchain/wire/jwks";
+import { KMS_PATHS, PAYLOAD_ALGORITHM } from "../../offchain/wire/kms";
 import { mintPath } from "../../offchain/wire/mint";
 import { redeemPath } from "../../offchain/wire/redeem";
-import { capRequest, countersign, makeProof, mintBody, signCap, testDevice } from "../../test/helpers/words";
+import { redeemHeaders } from "../../test/helpers/http";
+import { capRequest, countersign, makeProof, mintBody, nonce, signCap, testDevice } from "../../test/helpers/words";
 import { dpopKey, dpopProof, es256 } from "./dpop";
 import { type LoadTls, httpPost } from "./fire";
 
@@ -31,6 +33,8 @@ export interface LoadPlan {
   readonly issuer?: string;
   readonly tls?: LoadTls;
   /** `data-keys`: whose route the device's request was made for, and the object as it lies in the store. */
+  /** `sign-agent`: a key, its credential, and its operator's account. */
+  readonly agent?: { readonly keyId: string; readonly credential: string; readonly account: Hex };
   readonly worker?: { readonly origin: string; readonly header: string; readonly encryptedKey: string };
 }
 
@@ -63,6 +67,17 @@ export const SCENARIOS = {
       const words = { cap, proof: proof.header, method: "POST", target, body_hash: sha256Hex(Buffer.from("{}")) };
       const body = JSON.stringify({ ...words, header, encrypted_key: encryptedKey });
       return httpPost(plan.origin + DATA_KEYS_PATH, JSON_TYPE, body);
+    });
+  },
+  /** A payload of its own each time, wrapped and signed by the agent's key. */
+  "sign-agent"(plan: LoadPlan): Buffer[] {
+    const { device, separator } = deviceOf(plan);
+    const { keyId = "", credential = "", account } = plan.agent ?? {};
+    const target = plan.origin + KMS_PATHS.signAgent;
+    return times(plan, () => {
+      const body = JSON.stringify({ keyId, payload: nonce(), algorithm: PAYLOAD_ALGORITHM, accountAddress: account });
+      const proof = makeProof(separator, device, { target, body, credential });
+      return httpPost(target, { ...JSON_TYPE, ...redeemHeaders(credential, proof.header) }, body);
     });
   },
   "peer.mint"(plan: LoadPlan): Buffer[] {
