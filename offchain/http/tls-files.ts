@@ -8,6 +8,8 @@ import type { Logger } from "./log";
 /** How often the files are looked at. */
 const LOOK_MS = 2_000;
 
+const CERTIFICATE_END = "-----END CERTIFICATE-----";
+
 /** Paths of PEM files; the key's must be 0600. `ca` is left out where peers need no certificate. */
 export interface TlsPaths {
   readonly ca?: string;
@@ -35,8 +37,9 @@ export interface TlsFiles {
  * or fits no key is logged once, and what was read before stays in use. Throws where the first reading fails.
  */
 export function followTlsFiles(paths: TlsPaths, log: Logger): TlsFiles {
-  let texts = readTexts(paths);
+  // before the reading: what is replaced meanwhile is seen at the next look
   let stamp = stampOf(paths);
+  let texts = readTexts(paths);
   const users: ((texts: TlsTexts) => void)[] = [];
   const timer = setInterval(() => {
     const seen = stampOf(paths);
@@ -62,8 +65,8 @@ export function followTlsFiles(paths: TlsPaths, log: Logger): TlsFiles {
 
 function readTexts({ ca, cert, key }: TlsPaths): TlsTexts {
   const texts = {
-    ...(ca === undefined ? {} : { ca: readFileSync(ca) }),
-    cert: readFileSync(cert),
+    ...(ca === undefined ? {} : { ca: readCertificates(ca) }),
+    cert: readCertificates(cert),
     key: readSecretFile(key),
   };
   createSecureContext(texts);
@@ -73,12 +76,24 @@ function readTexts({ ca, cert, key }: TlsPaths): TlsTexts {
   return texts;
 }
 
-/** Changes whenever one of the files does; a file that is gone for the moment of a replacement is a change too. */
+/** Whole certificates and nothing behind: OpenSSL passes over what it cannot read of a CA's file or of a chain's end. */
+function readCertificates(file: string): Buffer {
+  const pem = readFileSync(file);
+  const blocks = pem.toString("latin1").trim().split(CERTIFICATE_END);
+  if (blocks.pop() !== "" || blocks.length === 0) throw new Error(`${file} holds no certificate, or is cut off`);
+  for (const block of blocks) new X509Certificate(block + CERTIFICATE_END);
+  return pem;
+}
+
+/**
+ * Changes whenever one of the files does, its mode included; a file that is gone for the moment of a replacement is a
+ * change too.
+ */
 function stampOf({ ca, cert, key }: TlsPaths): string {
   return [ca, cert, key]
     .map((file) => {
       const stat = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false });
-      return stat === undefined ? "-" : `${String(stat.mtimeMs)}/${String(stat.ino)}/${String(stat.size)}`;
+      return stat === undefined ? "-" : `${String(stat.ctimeMs)}/${String(stat.ino)}/${String(stat.size)}`;
     })
     .join(" ");
 }

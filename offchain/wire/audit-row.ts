@@ -5,6 +5,9 @@ import { type Result, ok, refuse } from "./result";
 /** The vault's route that makes a row of a worker's audit log evidence. @see protocol 3.7 */
 export const AUDIT_ROW_PATH = "/v1/sign/audit-row";
 
+/** The public half of the key that signs rows, as a JWK set; another set than that of tokens for clouds. @see protocol 3.7 */
+export const AUDIT_KEYS_PATH = "/v1/audit-keys";
+
 /** `typ` of a signed row. */
 export const AUDIT_ROW_TYPE = "agentkeys-audit+jwt";
 
@@ -26,6 +29,12 @@ export interface AuditRowRequest {
   readonly target: string;
   readonly body_hash: Hex;
   readonly outcome: AuditOutcome;
+}
+
+/** A row as the vault signed it. */
+export interface AuditRowAnswer {
+  /** Compact JWS of `AUDIT_ROW_TYPE`, by the key at `AUDIT_KEYS_PATH`. */
+  readonly row: string;
 }
 
 /** Reads the request's form: `request_malformed`. Unknown members of `outcome` are not signed. */
@@ -50,6 +59,13 @@ export function parseAuditRowRequest(bytes: Uint8Array): Result<AuditRowRequest>
     body_hash,
     outcome: { result, ...(version === undefined ? {} : { version }), ...(digest === undefined ? {} : { digest }) },
   });
+}
+
+/** Reads an answer; undefined when it is none. */
+export function parseAuditRowAnswer(bytes: Uint8Array): AuditRowAnswer | undefined {
+  const read = readJsonObject(bytes);
+  const row = read.ok ? read.value["row"] : undefined;
+  return typeof row === "string" && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(row) ? { row } : undefined;
 }
 
 function malformed(member: string): Result<never> {

@@ -3,7 +3,7 @@ import type { RequestListener } from "node:http";
 import type { Logger } from "../../http/log";
 import type { Metrics } from "../../http/metrics";
 import { CONTROL_LIMIT, type RequestContext, type Route, serviceApp } from "../../http/routes";
-import { AUDIT_ROW_PATH } from "../../wire/audit-row";
+import { AUDIT_KEYS_PATH, AUDIT_ROW_PATH } from "../../wire/audit-row";
 import { DATA_KEYS_PATH } from "../../wire/data-keys";
 import { type Result, refuse } from "../../wire/result";
 import { STS_CREDENTIALS_PATH } from "../../wire/sts";
@@ -40,6 +40,7 @@ export function frontApp(parts: FrontParts): RequestListener {
     passOn("POST", VERIFY_K10_PATH, SERVICES),
     passOn("POST", VERIFY_K11_PATH, SERVICES),
     passOn("GET", "/v1/epoch", SERVICES),
+    passOn("GET", AUDIT_KEYS_PATH, SERVICES),
   ];
   const probes = { vault: () => vault.ask("GET /readyz", "front", Buffer.alloc(0)) };
   return serviceApp({ routes, log, metrics, probes });

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 
 import { replayFenceIsPast } from "../../http/store-probes";
-import { AUDIT_ROW_PATH } from "../../wire/audit-row";
+import { AUDIT_KEYS_PATH, AUDIT_ROW_PATH } from "../../wire/audit-row";
 import { DATA_KEYS_PATH } from "../../wire/data-keys";
 import { type Result, ok, refuse } from "../../wire/result";
 import { STS_CREDENTIALS_PATH } from "../../wire/sts";
@@ -27,6 +27,7 @@ const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["GET /.well-known/openid-configuration", (parts) => Promise.resolve(openidConfiguration(parts))],
   ["GET /.well-known/jwks.json", (parts) => Promise.resolve(ok(parts.keys.publicJwks("sts")))],
   ["GET /v1/epoch", epoch],
+  [`GET ${AUDIT_KEYS_PATH}`, (parts) => Promise.resolve(ok(parts.keys.publicJwks("audit")))],
   ["GET /readyz", ready],
 ]);
 
