@@ -3,6 +3,7 @@ import type { PeerCertificate } from "node:tls";
 import { Agent, request } from "undici";
 
 import type { TlsFiles, TlsTexts } from "./tls-files";
+import { AUDIT_ROW_PATH, type AuditRowAnswer, type AuditRowRequest, parseAuditRowAnswer } from "../wire/audit-row";
 import { DATA_KEYS_PATH, type DataKeysAnswer, type DataKeysRequest, parseDataKeysAnswer } from "../wire/data-keys";
 import { readJsonObject } from "../wire/json";
 import { STS_CREDENTIALS_PATH, type StsAnswer, type StsRequest, parseStsAnswer } from "../wire/sts";
@@ -13,11 +14,15 @@ import { type Result, failure, isFailureReason, ok, refuse } from "../wire/resul
 export const SIGNER_NAME = "URI:spiffe://agentkeys/signer";
 
 const TIMEOUT_MS = 10_000;
+/** A row that is not signed fails nothing, so nobody waits for it as long. */
+const AUDIT_TIMEOUT_MS = 2_000;
 
 /** Asks the vault through its front, over mTLS, as a worker or the broker. */
 export interface SignerClient {
   /** `signer_unavailable` when there was no answer; the vault's own refusal otherwise. Never asks twice. */
   dataKeys(words: DataKeysRequest): Promise<Result<DataKeysAnswer>>;
+  /** The vault's own row over a request and its outcome; `signer_unavailable` where it takes longer than 2 s. */
+  auditRow(words: AuditRowRequest): Promise<Result<AuditRowAnswer>>;
   /** A token for the device that made the request; for the broker alone. */
   stsCredentials(words: StsRequest): Promise<Result<StsAnswer>>;
   /** Whether the signer says that it is ready. */
@@ -35,7 +40,12 @@ export function signerClient(options: { readonly origin: string; readonly tls: T
     void before.close();
   });
 
-  async function exchange(method: "GET" | "POST", path: string, body?: string): Promise<Result<Buffer>> {
+  async function exchange(
+    method: "GET" | "POST",
+    path: string,
+    body?: string,
+    timeoutMs?: number,
+  ): Promise<Result<Buffer>> {
     const headers = body === undefined ? {} : { "content-type": "application/json" };
     try {
       const answer = await request(options.origin + path, {
@@ -43,6 +53,7 @@ export function signerClient(options: { readonly origin: string; readonly tls: T
         headers,
         dispatcher,
         ...(body === undefined ? {} : { body }),
+        ...(timeoutMs === undefined ? {} : { signal: AbortSignal.timeout(timeoutMs) }),
       });
       const bytes = Buffer.from(await answer.body.arrayBuffer());
       return answer.statusCode === 200 ? ok(bytes) : refusalIn(bytes);
@@ -57,6 +68,12 @@ export function signerClient(options: { readonly origin: string; readonly tls: T
       if (!answer.ok) return answer;
       const keys = parseDataKeysAnswer(answer.value);
       return keys === undefined ? unavailable("The signer's answer is none.") : ok(keys);
+    },
+    async auditRow(words) {
+      const answer = await exchange("POST", AUDIT_ROW_PATH, JSON.stringify(words), AUDIT_TIMEOUT_MS);
+      if (!answer.ok) return answer;
+      const row = parseAuditRowAnswer(answer.value);
+      return row === undefined ? unavailable("The signer's answer is none.") : ok(row);
     },
     async stsCredentials(words) {
       const answer = await exchange("POST", STS_CREDENTIALS_PATH, JSON.stringify(words));

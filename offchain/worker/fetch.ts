@@ -30,7 +30,8 @@ export async function fetchObject(
   const contentKey = fromBase64url(keys.value.content_key) ?? Buffer.alloc(0);
   const plaintext = decryptObject(object, contentKey);
   contentKey.fill(0);
-  const audited = await auditOutcome(parts, proved, plaintext === undefined ? "corrupt" : "read");
+  const result = plaintext === undefined ? "corrupt" : "read";
+  const audited = await auditOutcome(parts, proved, { result, version: object.header.version });
   if (plaintext === undefined) return refuse("object_corrupt", "The object does not open with its content key.");
   if (!audited.ok) return audited;
   const answer: FetchAnswer = {

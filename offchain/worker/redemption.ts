@@ -1,7 +1,8 @@
 import type { RequestContext } from "../http/routes";
 import { orUnavailable } from "../http/store-probes";
 import { type Redemption, replayEntries, verifyRedemption } from "../verify/redeem";
-import { type Hex, ZERO32 } from "../wire/bytes";
+import type { AuditOutcome } from "../wire/audit-row";
+import { ZERO32 } from "../wire/bytes";
 import { sha256Hex } from "../wire/content-hash";
 import type { DataKeysRequest } from "../wire/data-keys";
 import { objectPath } from "../wire/names";
@@ -80,14 +81,24 @@ export function auditIntent(parts: WorkerParts, proved: ProvedRequest, version: 
   return append(parts, proved, "intent", { version });
 }
 
-/** What came of it; the answer waits for it. */
-export function auditOutcome(
+/**
+ * What came of it; the answer waits for it. The vault is asked to sign a row of its own over the same request, kept with
+ * the worker's: evidence where the vault answers. Where it does not, the row says so, and the request goes on: what the
+ * order of protocol 3.4 asks to be durable is this worker's own row. @see protocol 3.7 "sign/audit-row"
+ */
+export async function auditOutcome(
   parts: WorkerParts,
   proved: ProvedRequest,
-  outcome: string,
-  digest?: Hex,
+  outcome: AuditOutcome,
 ): Promise<Result<void>> {
-  return append(parts, proved, outcome, digest === undefined ? {} : { digest });
+  const { result, version, digest } = outcome;
+  const signed = await parts.signer.auditRow({ ...proved.words, outcome });
+  if (!signed.ok) parts.log.warn({ requestId: proved.requestId, code: signed.failure.code }, "the row is not signed");
+  return append(parts, proved, result, {
+    ...(version === undefined ? {} : { version }),
+    ...(digest === undefined ? {} : { digest }),
+    ...(signed.ok ? { signed: signed.value.row } : { unsigned: signed.failure.code }),
+  });
 }
 
 function append(

@@ -23,7 +23,7 @@ export async function writeVersion(
     return outcome;
   });
   if (!written.ok) return written;
-  const audited = await auditOutcome(parts, proved, written.value, digest);
+  const audited = await auditOutcome(parts, proved, { result: written.value, version, digest });
   if (written.value === "conflict") return refuse("version_conflict", "Another write came first: read, and mint anew.");
   return audited.ok ? ok({ version, digest }) : audited;
 }
