@@ -9,6 +9,8 @@ export interface StateData {
   readonly records: ReadonlyMap<string, AgentKeyRecord>;
   /** Owner → the index that was never used yet. */
   readonly nextIndex: ReadonlyMap<string, number>;
+  /** That of an owner who is not in it: 0, or higher in a state that was recovered from an older one. */
+  readonly firstIndex: number;
   /** Passkey → the highest signature counter seen, above 0. */
   readonly signCounts: ReadonlyMap<string, number>;
 }
@@ -17,6 +19,7 @@ export interface StateData {
 export interface Draft {
   readonly records: Map<string, AgentKeyRecord>;
   readonly nextIndex: Map<string, number>;
+  readonly firstIndex: number;
   readonly signCounts: Map<string, number>;
 }
 
@@ -24,18 +27,18 @@ export interface Draft {
 export type Change<T> = (draft: Draft) => { readonly result: T; readonly changed: boolean };
 
 /** A state before its first key. */
-export const EMPTY: StateData = { records: new Map(), nextIndex: new Map(), signCounts: new Map() };
+export const EMPTY: StateData = { records: new Map(), nextIndex: new Map(), firstIndex: 0, signCounts: new Map() };
 
 /** A draft of this state. */
-export function draftOf({ records, nextIndex, signCounts }: StateData): Draft {
-  return { records: new Map(records), nextIndex: new Map(nextIndex), signCounts: new Map(signCounts) };
+export function draftOf({ records, nextIndex, firstIndex, signCounts }: StateData): Draft {
+  return { records: new Map(records), nextIndex: new Map(nextIndex), firstIndex, signCounts: new Map(signCounts) };
 }
 
 /** @see VaultState.create */
 export function creation(owner: KeyOwner, make: (index: number) => AgentKeyRecord): Change<AgentKeyRecord> {
   return (draft) => {
     const name = ownerName(owner.operatorOmni, owner.account);
-    const index = draft.nextIndex.get(name) ?? 0;
+    const index = draft.nextIndex.get(name) ?? draft.firstIndex;
     const record = checkedRecord(make(index));
     if (record.index !== index || ownerName(record.operatorOmni, record.account) !== name) {
       throw new VaultStateError("an agent key was made for another index or owner than was reserved");
@@ -72,11 +75,12 @@ export function counting(credIdHash: Hex, count: number): Change<boolean> {
 }
 
 /** The clear text of the state file. */
-export function encodeState({ records, nextIndex, signCounts }: StateData): Buffer {
+export function encodeState({ records, nextIndex, firstIndex, signCounts }: StateData): Buffer {
   return Buffer.from(
     JSON.stringify({
       records: [...records.values()],
       next_index: Object.fromEntries(nextIndex),
+      first_index: firstIndex,
       sign_counts: Object.fromEntries(signCounts),
     }),
   );
@@ -86,6 +90,8 @@ export function encodeState({ records, nextIndex, signCounts }: StateData): Buff
 export function decodeState(clear: Buffer): StateData {
   const read = readJsonObject(clear);
   if (!read.ok || !Array.isArray(read.value["records"])) throw new VaultStateError("the state file holds no state");
+  const firstIndex = read.value["first_index"];
+  if (!isCount(firstIndex)) throw new VaultStateError("the state file holds no state");
   const records = (read.value["records"] as readonly JsonValue[]).map(readRecord);
   const nextIndex = countsOf(read.value["next_index"]);
   for (const { operatorOmni, account, index } of records) {
@@ -96,6 +102,7 @@ export function decodeState(clear: Buffer): StateData {
   return {
     records: new Map(records.map((one) => [one.keyId, one])),
     nextIndex,
+    firstIndex,
     signCounts: countsOf(read.value["sign_counts"]),
   };
 }

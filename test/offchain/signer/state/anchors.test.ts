@@ -13,6 +13,7 @@ import { KeyFile } from "../../../../offchain/signer/vault/keys/unlock";
 import { drawSeeds } from "../../../../offchain/signer/vault/keys/vault-contents";
 import type { VaultKeys } from "../../../../offchain/signer/vault/keys/vault-keys";
 import { openVaultState } from "../../../../offchain/signer/vault/state/open-state";
+import { SKIPPED_INDICES, recoverState } from "../../../../offchain/signer/vault/state/recover";
 import { type VaultState, VaultStateError } from "../../../../offchain/signer/vault/state/vault-state";
 import { anyOwner, anyRecord } from "../../../helpers/agent-key-record";
 import { type SoftHsm, noSoftHsm, softHsm } from "../../../helpers/softhsm";
@@ -49,11 +50,14 @@ describe("signer: the vault's state beside its keys", function () {
     return (error as Error).message;
   }
 
-  /** Puts back the folder as it was before the last key. */
-  async function putBack(): Promise<void> {
+  function copyOfState(): string {
     const copy = join(folders.make(), "copy");
     cpSync(dir, copy, { recursive: true });
-    await addOne();
+    return copy;
+  }
+
+  /** Puts a copy in the state's place, number and all. */
+  function place(copy: string): void {
     rmSync(dir, { recursive: true });
     cpSync(copy, dir, { recursive: true });
   }
@@ -80,9 +84,52 @@ describe("signer: the vault's state beside its keys", function () {
       expect(await refused()).to.match(/is gone/);
     });
 
+    it("an older one is recovered where that is asked for: no index twice, and no credential alive", async () => {
+      const other = anyOwner();
+      await addOne();
+      const copy = copyOfState();
+      const since = [await addOne(), await addOne()];
+      const state = await openState();
+      await state.create(other, (index) => anyRecord(other, index));
+      await state.close();
+      const newest = copyOfState();
+      place(copy);
+      await recoverState({ dir, key: keys.stateKey(), anchor: keys.stateAnchor() });
+      const recovered = await openState();
+      const [known, ...more] = recovered.all();
+      expect(more).to.deep.equal([]);
+      expect(known?.epoch).to.equal(2);
+      expect(known).to.not.have.any.keys("credentialHash", "credentialExpiresAt");
+      for (const who of [owner, other]) {
+        const { index } = await recovered.create(who, (next) => anyRecord(who, next));
+        expect(index).to.be.at.least(SKIPPED_INDICES);
+        expect(since).to.not.include(index);
+      }
+      await recovered.close();
+      expect(await addOne()).to.equal(SKIPPED_INDICES + 2);
+      // it took the place of everything before it
+      place(newest);
+      if (isNoticed) expect(await refused()).to.match(/rolled back/);
+    });
+
+    it("what is no state of these keys is not recovered", async () => {
+      const recover = (): Promise<number> => recoverState({ dir, key: keys.stateKey(), anchor: keys.stateAnchor() });
+      for (const before of [() => Promise.resolve(0), addOne]) {
+        await before();
+        rmSync(dir, { recursive: true, force: true });
+        const error: unknown = await recover().then(
+          () => undefined,
+          (thrown: unknown) => thrown,
+        );
+        expect(error).to.be.instanceOf(VaultStateError);
+      }
+    });
+
     it(isNoticed ? "the whole folder put back is refused" : "the whole folder put back is not noticed", async () => {
       await addOne();
-      await putBack();
+      const copy = copyOfState();
+      await addOne();
+      place(copy);
       if (isNoticed) expect(await refused()).to.match(/rolled back/);
       // said in decision 4: a sealed file has nothing that lies elsewhere
       else expect(await addOne()).to.equal(1);
@@ -109,7 +156,7 @@ describe("signer: the vault's state beside its keys", function () {
 
     before(() => {
       hsm = softHsm();
-      for (let n = 0; n < 3; n += 1) hsm.newToken(`state ${String(n)}`);
+      for (let n = 0; n < 5; n += 1) hsm.newToken(`state ${String(n)}`);
     });
 
     after(() => {

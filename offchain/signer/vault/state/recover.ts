@@ -1,0 +1,58 @@
+import { join } from "node:path";
+
+import { lockFolder } from "../../../store/folder-lock";
+import { STATE_FILE, type StateSettings } from "./open-state";
+import type { StateData } from "./state-data";
+import { readState, sequenceKeeper, writeState } from "./state-file";
+import { type AgentKeyRecord, VaultStateError } from "./vault-state";
+
+/** Indices that are passed over for every owner: more keys than anybody made since the backup. */
+export const SKIPPED_INDICES = 100_000;
+
+/** BIP-32 indices that are not hardened end below this. */
+const END_OF_INDICES = 2 ** 31;
+
+/**
+ * Makes an older state usable when the newer one is lost: what was refused as rolled back is accepted, and nothing that
+ * was given out since can do harm. Every owner's indices go on far behind the last one known, so that none is used
+ * twice; every credential is dead, and each agent key needs its owner's passkey again. Keys that were made since are
+ * unknown; keys that were revoked since are as they were at the backup, without a credential.
+ * @returns how many keys are known
+ * @throws StoreUnavailable while a vault is running; VaultStateError or VaultFileError for what is no state of these keys
+ */
+export async function recoverState({ dir, key, anchor }: StateSettings): Promise<number> {
+  const lock = lockFolder(dir);
+  try {
+    const file = join(dir, STATE_FILE);
+    const keeper = sequenceKeeper(file, anchor);
+    const found = readState(file, key, anchor, 0);
+    if (found === undefined) throw new VaultStateError(`${file} is not there: put the last backup in its place first`);
+    const sequence = Math.max(found.sequence, keeper.value()) + 1;
+    await writeState(file, key, { id: found.id, sequence, data: behind(found.data) });
+    await keeper.raise(sequence);
+    if (anchor.id() === undefined) await anchor.bind(found.id);
+    return found.data.records.size;
+  } finally {
+    lock.release();
+  }
+}
+
+function behind({ records, nextIndex, firstIndex, signCounts }: StateData): StateData {
+  const later = (index: number): number => {
+    if (index + SKIPPED_INDICES >= END_OF_INDICES) throw new VaultStateError("there are no indices left to go on with");
+    return index + SKIPPED_INDICES;
+  };
+  return {
+    records: new Map([...records].map(([keyId, record]) => [keyId, withoutCredential(record)])),
+    nextIndex: new Map([...nextIndex].map(([owner, index]) => [owner, later(index)])),
+    firstIndex: later(firstIndex),
+    signCounts,
+  };
+}
+
+function withoutCredential(record: AgentKeyRecord): AgentKeyRecord {
+  const { credentialHash, credentialExpiresAt, ...rest } = record;
+  void credentialHash;
+  void credentialExpiresAt;
+  return { ...rest, epoch: record.epoch + 1 };
+}
