@@ -51,8 +51,7 @@ function behind({ records, nextIndex, firstIndex, signCounts }: StateData): Stat
 }
 
 function withoutCredential(record: AgentKeyRecord): AgentKeyRecord {
-  const { credentialHash, credentialExpiresAt, ...rest } = record;
-  void credentialHash;
-  void credentialExpiresAt;
-  return { ...rest, epoch: record.epoch + 1 };
+  const { keyId, operatorOmni, account, index, label, deviceKeyHash, agentAddress, createdAt, revokedAt } = record;
+  const kept = { keyId, operatorOmni, account, index, label, deviceKeyHash, agentAddress, createdAt };
+  return { ...kept, epoch: record.epoch + 1, ...(revokedAt === undefined ? {} : { revokedAt }) };
 }

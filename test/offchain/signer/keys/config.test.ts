@@ -9,22 +9,8 @@ import { VAULT_VARIABLES, vaultConfig } from "../../../../offchain/signer/vault/
 import { readPin, readUnlock } from "../../../../offchain/signer/vault/keys/open";
 import { KeyFile } from "../../../../offchain/signer/vault/keys/unlock";
 import { temporaryFolders } from "../../../helpers/temporary-folder";
+import { VAULT_ENVIRONMENT } from "../../../helpers/vault-environment";
 
-/** Every variable without a default, but for those of the back ends. */
-const COMMON: Readonly<Record<string, string>> = {
-  CHAIN_RPC_URLS: "http://127.0.0.1:8545",
-  CHAIN_ID: "31337",
-  CHAIN_SIDECAR_REGISTRY: `0x${"11".repeat(20)}`,
-  CHAIN_SCOPE_REGISTRY: `0x${"22".repeat(20)}`,
-  CHAIN_K3_EPOCH_COUNTER: `0x${"33".repeat(20)}`,
-  VAULT_STATE_DIR: "/srv/state",
-  VAULT_BROKER_ORIGIN: "https://broker.example.org",
-  VAULT_BROKER_JWKS_FILE: "/srv/jwks.json",
-  VAULT_PUBLIC_ORIGIN: "https://signer.example.org",
-  VAULT_RP_ID: "example.org",
-  VAULT_RP_ORIGINS: "https://example.org",
-  VAULT_WORKER_ORIGINS: "credentials=https://creds.example.org",
-};
 const FILE = { VAULT_FILE: "/srv/vault.sealed", VAULT_PASSPHRASE_FILE: "/srv/passphrase" };
 const TOKEN = {
   VAULT_BACKEND: "pkcs11",
@@ -43,7 +29,7 @@ describe("signer: which keys the vault is told to open", () => {
   /** Names of the variables that are complained of. */
   function problems(env: Readonly<Record<string, string>>): string[] {
     try {
-      vaultConfig({ ...COMMON, ...env });
+      vaultConfig({ ...VAULT_ENVIRONMENT, ...env });
       return [];
     } catch (error) {
       expect(error).to.be.instanceOf(ConfigurationError);
@@ -52,17 +38,20 @@ describe("signer: which keys the vault is told to open", () => {
   }
 
   it("a sealed file unless another is named, by passphrase or by key file", () => {
-    expect(vaultConfig({ ...COMMON, ...FILE })).to.include({ backend: "sealed-file", file: "/srv/vault.sealed" });
+    expect(vaultConfig({ ...VAULT_ENVIRONMENT, ...FILE })).to.include({
+      backend: "sealed-file",
+      file: "/srv/vault.sealed",
+    });
     expect(problems({ ...FILE, VAULT_BACKEND: "sealed-file" })).to.deep.equal([]);
-    const byKey = vaultConfig({ ...COMMON, VAULT_FILE: "/srv/vault.sealed", VAULT_KEY_FILE: "/srv/key" });
+    const byKey = vaultConfig({ ...VAULT_ENVIRONMENT, VAULT_FILE: "/srv/vault.sealed", VAULT_KEY_FILE: "/srv/key" });
     expect(byKey).to.include({ backend: "sealed-file", keyFile: "/srv/key" });
     expect(byKey).to.not.have.property("passphraseFile");
   });
 
   it("a token, and what its library reads from its environment", () => {
-    expect(vaultConfig({ ...COMMON, ...TOKEN })).to.include({ backend: "pkcs11", token: "agentkeys" });
+    expect(vaultConfig({ ...VAULT_ENVIRONMENT, ...TOKEN })).to.include({ backend: "pkcs11", token: "agentkeys" });
     const { environment } = vaultConfig({
-      ...COMMON,
+      ...VAULT_ENVIRONMENT,
       ...TOKEN,
       VAULT_PKCS11_ENVIRONMENT: "A=b=c,SOFTHSM2_CONF=/x",
     }) as {
