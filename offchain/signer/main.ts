@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 
 import { serviceLog } from "../http/log";
+import { withoutCore } from "./processes";
 
 /**
  * Starts vault and front as two processes with one pipe between them, each with its own part of the environment. When
@@ -28,7 +29,7 @@ function program(room: string): string[] {
 }
 
 function start(): void {
-  const vault = spawn(process.execPath, program("vault"), {
+  const vault = spawn(...withoutCore(process.execPath, program("vault")), {
     env: environment("VAULT_", "CHAIN_"),
     stdio: ["pipe", "inherit", "inherit", "pipe"],
   });

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Duplex } from "node:stream";
 
+import { withoutCore } from "../../offchain/signer/processes";
 import type { ProblemCode } from "../../offchain/wire/problem";
 import type { Result } from "../../offchain/wire/result";
 import { parseCap } from "../../offchain/wire/cap";
@@ -44,40 +45,40 @@ export interface VaultChange {
   readonly env?: Readonly<Record<string, string>>;
   /** What its readiness comes to, where that is not success. */
   readonly until?: ProblemCode;
+  /** Where it runs, on a machine that would let it leave a core file there. */
+  readonly coresIn?: string;
 }
 
 /** Starts the vault alone, over a stack's chain, keys and pinned origins, with replay memory of its own. */
 export async function startVault(stack: Stack, stateDir: string, change: VaultChange = {}): Promise<VaultPipe> {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const { SidecarRegistry, ScopeRegistry, K3EpochCounter } = stack.contracts;
-  const child = spawn(
-    process.execPath,
-    ["--import", require.resolve("tsx"), join(ROOT, "offchain/signer/vault/main.ts")],
-    {
-      cwd: ROOT,
-      stdio: ["pipe", "pipe", "pipe", "pipe"],
-      env: {
-        PATH: process.env["PATH"],
-        SIGNER_LOG_LEVEL: "debug",
-        CHAIN_ID: String(stack.chainId),
-        CHAIN_PROFILE: "local",
-        CHAIN_RPC_URLS: stack.rpcUrl,
-        CHAIN_SIDECAR_REGISTRY: SidecarRegistry,
-        CHAIN_SCOPE_REGISTRY: ScopeRegistry,
-        CHAIN_K3_EPOCH_COUNTER: K3EpochCounter,
-        VAULT_FILE: join(stack.dir, "vault", "vault.sealed"),
-        VAULT_PASSPHRASE_FILE: join(stack.dir, "vault", "passphrase"),
-        VAULT_STATE_DIR: stateDir,
-        VAULT_PUBLIC_ORIGIN: stack.urls.signerPublic,
-        VAULT_RP_ID: "localhost",
-        VAULT_RP_ORIGINS: "http://localhost",
-        VAULT_BROKER_ORIGIN: stack.urls.broker,
-        VAULT_BROKER_JWKS_FILE: join(stack.dir, "broker", "jwks.json"),
-        VAULT_WORKER_ORIGINS: `credentials=${stack.urls.worker.credentials}`,
-        ...change.env,
-      },
+  const main = join(ROOT, "offchain/signer/vault/main.ts");
+  const started = withoutCore(process.execPath, ["--import", require.resolve("tsx"), main]);
+  const child = spawn(...(change.coresIn === undefined ? started : withCore(...started)), {
+    cwd: change.coresIn ?? ROOT,
+    stdio: ["pipe", "pipe", "pipe", "pipe"],
+    env: {
+      PATH: process.env["PATH"],
+      SIGNER_LOG_LEVEL: "debug",
+      CHAIN_ID: String(stack.chainId),
+      CHAIN_PROFILE: "local",
+      CHAIN_RPC_URLS: stack.rpcUrl,
+      CHAIN_SIDECAR_REGISTRY: SidecarRegistry,
+      CHAIN_SCOPE_REGISTRY: ScopeRegistry,
+      CHAIN_K3_EPOCH_COUNTER: K3EpochCounter,
+      VAULT_FILE: join(stack.dir, "vault", "vault.sealed"),
+      VAULT_PASSPHRASE_FILE: join(stack.dir, "vault", "passphrase"),
+      VAULT_STATE_DIR: stateDir,
+      VAULT_PUBLIC_ORIGIN: stack.urls.signerPublic,
+      VAULT_RP_ID: "localhost",
+      VAULT_RP_ORIGINS: "http://localhost",
+      VAULT_BROKER_ORIGIN: stack.urls.broker,
+      VAULT_BROKER_JWKS_FILE: join(stack.dir, "broker", "jwks.json"),
+      VAULT_WORKER_ORIGINS: `credentials=${stack.urls.worker.credentials}`,
+      ...change.env,
     },
-  );
+  });
   const logs: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => logs.push(chunk));
   child.stderr.on("data", (chunk: Buffer) => logs.push(chunk));
@@ -129,6 +130,11 @@ export async function startVault(stack: Stack, stateDir: string, change: VaultCh
   };
   await untilReady(vault, change.until);
   return vault;
+}
+
+/** As a machine runs it whose administrator allows core files. */
+export function withCore(program: string, args: readonly string[]): readonly [string, readonly string[]] {
+  return ["/bin/sh", ["-c", 'ulimit -S -c unlimited && exec "$0" "$@"', program, ...args]];
 }
 
 /** A frame by its format: 4 bytes of length, big-endian, and JSON. */

@@ -4,7 +4,7 @@ import { CHAIN_PROFILES } from "../../chain/profiles";
 import { ConfigurationError } from "../../http/config";
 import { serviceLog } from "../../http/log";
 import { runMain } from "../../http/server";
-import { VAULT_PIPE_FD, endWithSupervisor } from "../processes";
+import { VAULT_PIPE_FD, endWithSupervisor, refuseDebugger } from "../processes";
 import { serveAdmin } from "./admin";
 import { vaultConfig } from "./config";
 import { openVault } from "./open";
@@ -12,6 +12,9 @@ import { serve } from "./serve";
 
 const now = (): number => Math.floor(Date.now() / 1_000);
 const log = serviceLog("signer:vault", process.env["SIGNER_LOG_LEVEL"] ?? "info");
+
+// before there is anything to look at
+refuseDebugger();
 
 runMain(log, async () => {
   const config = vaultConfig(process.env);
