@@ -25,11 +25,14 @@ Commands for a running vault, over its admin socket:
 Commands for a stopped vault; files are copied as they are and stay sealed:
   backup FILE                the vault's sealed keys and its sealed state in one file of mode 0600. The passphrase or key
                              file is not in it: keep that elsewhere
-  restore FILE               puts them back. Refused where files are there already, unless --force
+  restore FILE               puts them back. Refused where files are there already, unless --force. Agent keys may have
+                             been made, refreshed and revoked since: the vault refuses to start until
+                             npm run signer:recover-state has passed their indices over and ended every credential.
+                             --moved leaves that out: the vault was stopped at the backup and has never run since
 
   --state-dir DIR     the vault's VAULT_STATE_DIR; otherwise that variable, otherwise .agentkeys/vault
   --vault-file FILE   the vault's VAULT_FILE; otherwise that variable, otherwise vault.sealed in the state folder
-  --force             see above
+  --force, --moved    see above
   --json              one line of JSON instead of sentences
 
 Exits with 0 when it is done, 1 when it was refused, 2 when it was misused.`;
@@ -85,10 +88,12 @@ const RUN: Readonly<Record<string, Command>> = {
     voice.finish({ ok: true, file: resolve(file), files }, [`${resolve(file)} holds ${files.join(", ")}, all sealed.`]);
   },
   async restore(place, file, values, voice) {
-    const files = await restore({ ...place, backup: resolve(file), force: values["force"] === true });
-    voice.finish({ ok: true, files }, [
+    const [force, moved] = [values["force"] === true, values["moved"] === true];
+    const files = await restore({ ...place, backup: resolve(file), force, moved });
+    const needsRecovery = files.includes("state") && !moved;
+    voice.finish({ ok: true, files, needsRecovery }, [
       `Put back: ${files.join(", ")}.`,
-      "Credentials that were refreshed and keys that were revoked after the backup are again as they were at the backup.",
+      ...(needsRecovery ? ["Now run npm run signer:recover-state; revoke once more what was revoked since."] : []),
     ]);
   },
 };
@@ -131,7 +136,12 @@ const { words, options } = split(process.argv.slice(2));
 
 void runProgram({
   usage: USAGE,
-  options: { "state-dir": { type: "string" }, "vault-file": { type: "string" }, force: { type: "boolean" } },
+  options: {
+    "state-dir": { type: "string" },
+    "vault-file": { type: "string" },
+    force: { type: "boolean" },
+    moved: { type: "boolean" },
+  },
   argv: options,
   async run(values, voice) {
     const [name = "", ...rest] = words;

@@ -1,7 +1,12 @@
 import { existsSync, lstatSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { readCheckedFile, replaceFile } from "../../offchain/signer/vault/keys/checked-file";
+import {
+  readCheckedFile,
+  readSequence,
+  replaceFile,
+  writeSequence,
+} from "../../offchain/signer/vault/keys/checked-file";
 import { STATE_FILE } from "../../offchain/signer/vault/state/open-state";
 import { writeNew } from "../../offchain/store/durable";
 import { lockFolder } from "../../offchain/store/folder-lock";
@@ -51,10 +56,14 @@ export async function backUp(place: BackupPlace): Promise<readonly string[]> {
 }
 
 /**
- * Puts a backup's files where a stopped vault reads them; `force` replaces what is there.
+ * Puts a backup's files where a stopped vault reads them; `force` replaces what is there. The vault then refuses the state
+ * as an older one, until `signer:recover-state` makes it harmless; not where it was `moved`: stopped at the backup, and
+ * never run since.
  * @throws Refused while the vault runs, for a file that is no backup, or where files would be replaced without `force`
  */
-export async function restore(place: BackupPlace & { readonly force: boolean }): Promise<readonly string[]> {
+export async function restore(
+  place: BackupPlace & { readonly force: boolean; readonly moved?: boolean },
+): Promise<readonly string[]> {
   const files = readBackup(place.backup);
   const targets = filesOf(place);
   return whileStopped(place, () => {
@@ -62,12 +71,15 @@ export async function restore(place: BackupPlace & { readonly force: boolean }):
     if (taken.length > 0 && !place.force) {
       throw new Refused("storage_unavailable", `${taken.join(", ")} would be replaced: move it away, or give --force.`);
     }
+    const state = targets.get("state") ?? "";
+    const last = Math.max(readSequence(state), Number(files.get("state.seq")?.toString() ?? 0));
     for (const [name, bytes] of files) {
       const path = targets.get(name);
       if (path === undefined) throw new Refused("payload_invalid", `${place.backup} holds a file of another program.`);
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
       replaceFile(path, bytes);
     }
+    if (files.has("state") && place.moved !== true) writeSequence(state, last + 1);
     return Promise.resolve([...files.keys()]);
   });
 }

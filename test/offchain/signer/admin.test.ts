@@ -7,6 +7,8 @@ import { expect } from "chai";
 import { serviceLog } from "../../../offchain/http/log";
 import { ADMIN_SOCKET, MAX_ADMIN_LINE, serveAdmin } from "../../../offchain/signer/vault/admin";
 import { signCredential } from "../../../offchain/signer/vault/keys/sign-credential";
+import { openSealedFile } from "../../../offchain/signer/vault/keys/sealed-file";
+import { recoverState } from "../../../offchain/signer/vault/state/recover";
 import type { AgentKeyRecord } from "../../../offchain/signer/vault/state/vault-state";
 import { type Hex, ZERO32 } from "../../../offchain/wire/bytes";
 import { keccakReady } from "../../../offchain/wire/keccak";
@@ -23,6 +25,7 @@ type Line = Readonly<Record<string, unknown>> & {
 
 const ACCOUNT: Hex = `0x${"11".repeat(20)}`;
 const NOW = 1_800_000_000;
+const log = serviceLog("test", "silent");
 
 function record(index: number): AgentKeyRecord {
   return {
@@ -52,7 +55,7 @@ describe("vault: administration", function () {
   beforeEach(async () => {
     dir = folders.make();
     vault = await openSealedVault(dir, () => NOW);
-    admin = await serveAdmin({ ...vault, now: () => NOW, log: serviceLog("test", "silent") }, dir);
+    admin = await serveAdmin({ ...vault, now: () => NOW, log }, dir);
     socket = join(dir, ADMIN_SOCKET);
   });
   afterEach(async () => {
@@ -95,14 +98,14 @@ describe("vault: administration", function () {
       expect(statSync(socket).mode & 0o777).to.equal(0o600);
       await admin.close();
       expect(existsSync(socket)).to.equal(false);
-      admin = await serveAdmin({ ...vault, now: () => NOW, log: serviceLog("test", "silent") }, dir);
+      admin = await serveAdmin({ ...vault, now: () => NOW, log }, dir);
     });
 
     it("is not made in a folder that others may write to", async () => {
       for (const mode of [0o770, 0o707]) {
         const loose = folders.make();
         chmodSync(loose, mode);
-        const parts = { ...vault, now: () => NOW, log: serviceLog("test", "silent") };
+        const parts = { ...vault, now: () => NOW, log };
         const refused = await serveAdmin(parts, loose).then(
           () => undefined,
           (error: unknown) => error,
@@ -216,7 +219,7 @@ describe("vault: administration", function () {
       const odd = await program("list-agent-keys");
       expect([odd.code, odd.json()["code"]]).to.deep.equal([1, "caller_not_allowed"]);
       rmSync(socket);
-      admin = await serveAdmin({ ...vault, now: () => NOW, log: serviceLog("test", "silent") }, dir);
+      admin = await serveAdmin({ ...vault, now: () => NOW, log }, dir);
       expect((await program("list-agent-keys")).code).to.equal(0);
     });
 
@@ -253,7 +256,7 @@ describe("vault: administration", function () {
 
       const elsewhere = join(folders.make(), "vault");
       mkdirSync(elsewhere, { mode: 0o700 });
-      const put = await runScript("agentkeys-admin", ["restore", file, "--state-dir", elsewhere, "--json"]);
+      const put = await runScript("agentkeys-admin", ["restore", file, "--state-dir", elsewhere, "--moved", "--json"]);
       expect(put.code, put.stdout + put.stderr).to.equal(0);
       const restored = await openSealedVault(elsewhere, () => NOW, vault.unlock);
       expect([...restored.keys.commitments()]).to.deep.equal(commitments);
@@ -263,9 +266,31 @@ describe("vault: administration", function () {
 
       const again = await runScript("agentkeys-admin", ["restore", file, "--state-dir", elsewhere, "--json"]);
       expect([again.code, again.json()["code"]]).to.deep.equal([1, "storage_unavailable"]);
-      const forced = ["restore", file, "--state-dir", elsewhere, "--force", "--json"];
-      expect((await runScript("agentkeys-admin", forced)).code).to.equal(0);
       vault = await openSealedVault(dir, () => NOW, vault.unlock);
+    });
+
+    it("are of no use to go back in time: an older state is refused until it was made harmless", async () => {
+      await vault.state.create(owner, record);
+      await vault.close();
+      const file = join(folders.make(), "backup");
+      expect((await program("backup", file)).code).to.equal(0);
+      vault = await openSealedVault(dir, () => NOW, vault.unlock);
+      await vault.state.create(owner, record);
+      await vault.close();
+      const put = await program("restore", file, "--force");
+      expect([put.code, put.json()["needsRecovery"]]).to.deep.equal([0, true]);
+      const opened = await openSealedVault(dir, () => NOW, vault.unlock).then(
+        () => "opened",
+        (error: unknown) => (error as Error).message,
+      );
+      expect(opened).to.match(/rolled back/);
+      const keys = await openSealedFile({ file: vault.file, unlock: vault.unlock, now: () => NOW, log });
+      await recoverState({ dir: join(dir, "agent-keys"), key: keys.stateKey(), anchor: keys.stateAnchor() });
+      await keys.close();
+      vault = await openSealedVault(dir, () => NOW, vault.unlock);
+      const [known] = vault.state.all();
+      expect([known?.index, known?.credentialHash, known?.epoch]).to.deep.equal([0, undefined, 1]);
+      expect((await vault.state.create(owner, record)).index).to.be.above(1);
     });
 
     it("does not restore what is no backup, or is cut", async () => {
