@@ -3,6 +3,7 @@ import { join } from "node:path";
 
 import { Agent, request } from "undici";
 
+import type { TlsIdentity } from "./certificates";
 import { type Answer, answerOf, post } from "./http";
 
 /** Names of the certificates that a stack makes for those who call the signer. */
@@ -12,6 +13,8 @@ export type ServiceName = "broker" | "worker-credentials" | "worker-memory" | "w
 export interface ServiceDoor {
   post(as: ServiceName, path: string, body: object | string): Promise<Answer>;
   get(as: ServiceName, path: string): Promise<Answer>;
+  /** With any certificate, over a connection of its own. */
+  as(identity: TlsIdentity, method: "GET" | "POST", path: string, body?: string): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -29,6 +32,16 @@ export function serviceDoor(stack: { readonly dir: string; readonly urls: { read
     post: (as, path, body) =>
       post(stack.urls.signer + path, typeof body === "string" ? body : JSON.stringify(body), {}, agentOf(as)),
     get: async (as, path) => answerOf(await request(stack.urls.signer + path, { dispatcher: agentOf(as) })),
+    async as(identity, method, path, body) {
+      const agent = new Agent({ connect: { ...identity, checkServerIdentity: () => undefined } });
+      const headers = body === undefined ? {} : { "content-type": "application/json" };
+      const more = body === undefined ? {} : { body };
+      try {
+        return await answerOf(await request(stack.urls.signer + path, { method, headers, dispatcher: agent, ...more }));
+      } finally {
+        await agent.close();
+      }
+    },
     async close() {
       await Promise.all([...agents.values()].map((one) => one.destroy()));
     },

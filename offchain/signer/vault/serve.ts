@@ -4,6 +4,7 @@ import { replayFenceIsPast } from "../../http/store-probes";
 import { AUDIT_KEYS_PATH, AUDIT_ROW_PATH } from "../../wire/audit-row";
 import { DATA_KEYS_PATH } from "../../wire/data-keys";
 import { type Result, ok, refuse } from "../../wire/result";
+import { SERVICE_ROUTES } from "../../wire/service-routes";
 import { STS_CREDENTIALS_PATH } from "../../wire/sts";
 import { VERIFY_K10_PATH, VERIFY_K11_PATH } from "../../wire/verify-routes";
 import { type PipeRequest, framed } from "../pipe";
@@ -31,6 +32,11 @@ const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["GET /readyz", ready],
 ]);
 
+/** Who may ask what, held here as well as by the front. */
+const CALLERS: ReadonlyMap<string, readonly string[]> = new Map(
+  SERVICE_ROUTES.map(({ method, path, callers }) => [`${method} ${path}`, callers]),
+);
+
 /** Answers the front's requests until the pipe closes. */
 export function serve(parts: VaultParts, pipe: Duplex, onClosed: (why: string) => void): void {
   const send = framed(
@@ -57,6 +63,10 @@ export async function answer(parts: VaultParts, request: Partial<PipeRequest>): 
     typeof body !== "string"
   ) {
     return refuse("request_malformed", "This is no request.");
+  }
+  const callers = CALLERS.get(route);
+  if (callers?.includes(caller) === false) {
+    return refuse("caller_not_allowed", "The front names no caller of this method.");
   }
   const forAgents = KMS_METHODS.get(route);
   const method = METHODS.get(route);

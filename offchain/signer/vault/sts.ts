@@ -21,9 +21,6 @@ import type { SigningUse } from "./keys/vault-keys";
 import { type Standing, activeDevice, standingOf } from "./kms/standing";
 import type { VaultParts } from "./parts";
 
-/** The broker's name in its certificate. */
-export const BROKER_NAME = "URI:spiffe://agentkeys/broker";
-
 /** The claim in which AWS STS looks for session tags. */
 const AWS_TAGS = "https://aws.amazon.com/tags";
 
@@ -32,11 +29,10 @@ const AWS_TAGS = "https://aws.amazon.com/tags";
  * the chain's word for that device. Nothing in it is chosen by the caller but the class, which the device signed as
  * part of its target. @see protocol 3.7
  */
-export async function stsCredentials(parts: VaultParts, caller: string, body: Buffer): Promise<Result<StsAnswer>> {
+export async function stsCredentials(parts: VaultParts, _caller: string, body: Buffer): Promise<Result<StsAnswer>> {
   const parsed = parseStsRequest(body);
   if (!parsed.ok) return parsed;
   const words = parsed.value;
-  if (caller !== BROKER_NAME) return refuse("caller_not_allowed", "Only the broker hands these requests on.");
   const dataClass = pinnedClass(parts, words);
   if (!dataClass.ok) return dataClass;
   const deviceBody = Buffer.from(words.body);

@@ -2,6 +2,7 @@ import { type Redemption, verifyRedemption } from "../../verify/redeem";
 import type { DataKeysRequest } from "../../wire/data-keys";
 import { REDEEM_ROUTES, type RedeemRoute } from "../../wire/redeem";
 import { type Result, ok, refuse } from "../../wire/result";
+import { workerName } from "../../wire/service-routes";
 import type { VaultParts } from "./parts";
 
 /** The device's own words as a worker hands them on. */
@@ -34,7 +35,7 @@ export async function verifyWorkerWords(
     chain: parts.chain,
     cache: parts.cache,
   });
-  if (!verified.ok || caller === `URI:spiffe://agentkeys/worker/${String(route.dataClass)}`) return verified;
+  if (!verified.ok || caller === workerName(String(route.dataClass))) return verified;
   return refuse("caller_not_allowed", "The caller is the worker of another class.");
 }
 
