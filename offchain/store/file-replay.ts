@@ -10,7 +10,8 @@ import { StoreUnavailable } from "./unavailable";
 const EXPIRE_MS = 30_000;
 /** Lines below which the file is left as it is. */
 const COMPACT_FROM = 10_000;
-const LINE = /^(0|[1-9][0-9]{0,15}) ((?:broker|signer|worker:[a-z]+)\/(?:proof|cap)\/[0-9a-f]{64}\/[0-9a-f]{64})$/;
+const LINE =
+  /^(0|[1-9][0-9]{0,15}) ((?:broker|signer(?::audit)?|worker:[a-z]+)\/(?:proof|cap)\/[0-9a-f]{64}\/[0-9a-f]{64})$/;
 
 /** Where the file is, and what time it is in whole Unix seconds. */
 export interface FileReplayOptions {

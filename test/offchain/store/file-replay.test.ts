@@ -30,7 +30,10 @@ describe("fileReplay", () => {
 
   it("remembers over a restart", async () => {
     const file = newFile();
-    const entries = [freshEntry(), freshEntry({ kind: "cap", receiver: "worker:credentials" })];
+    const receivers = ["broker", "signer", "signer:audit", "worker:credentials"] as const;
+    const entries = receivers.map((receiver) =>
+      freshEntry({ kind: receiver === "broker" ? "cap" : "proof", receiver }),
+    );
     const first = await fileReplay({ file, now: () => START });
     await first.setOnce(entries);
     await first.close();
