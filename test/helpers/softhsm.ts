@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { PKCS11 } from "pkcs11js";
+
 import type { TokenSettings } from "../../offchain/signer/vault/keys/pkcs11/token";
 import { Secret } from "../../offchain/wire/secret";
 
@@ -36,25 +38,51 @@ export function noSoftHsm(): string | undefined {
 
 const settings = (label: string): TokenSettings => ({ module: SOFTHSM_MODULE, label, pin: new Secret(PIN) });
 
+/**
+ * Where this process has the library initialised already, by a suite before this one that keeps a vault open, it looks for
+ * tokens anew; whoever uses it logs in again. Where it has not, the next user initialises it.
+ */
+function loadAnew(): void {
+  const calls = new PKCS11();
+  calls.load(SOFTHSM_MODULE);
+  try {
+    calls.C_Finalize();
+    calls.C_Initialize();
+  } catch (error) {
+    if (!String(error).includes("CKR_CRYPTOKI_NOT_INITIALIZED")) throw error;
+  } finally {
+    calls.close();
+  }
+}
+
 /** Makes the folder, and names it to the library that this process loads. */
 export function softHsm(): SoftHsm {
   const dir = mkdtempSync(join(tmpdir(), "agentkeys-softhsm-"));
   const conf = join(dir, "softhsm2.conf");
   mkdirSync(join(dir, "tokens"), { mode: 0o700 });
   writeFileSync(conf, `directories.tokendir = ${join(dir, "tokens")}\nobjectstore.backend = file\nlog.level = ERROR\n`);
-  process.env["SOFTHSM2_CONF"] = conf;
+  // the library reads it each time that it is loaded: several suites of one process have a folder each
+  const use = (): void => {
+    process.env["SOFTHSM2_CONF"] = conf;
+  };
+  use();
   return {
     dir,
     conf,
     newToken(label) {
+      use();
       const pins = ["--so-pin", "canary-so-pin-0815", "--pin", PIN];
       execFileSync("softhsm2-util", ["--init-token", "--free", "--label", label, ...pins], {
         env: { ...process.env, SOFTHSM2_CONF: conf },
         stdio: "ignore",
       });
+      loadAnew();
       return settings(label);
     },
-    token: settings,
+    token(label) {
+      use();
+      return settings(label);
+    },
     remove() {
       rmSync(dir, { recursive: true, force: true });
     },

@@ -15,6 +15,11 @@ import { temporaryFolders } from "../../../helpers/temporary-folder";
 import { CHAIN_FAULTS } from "../../../helpers/verify-case";
 import { testDevice } from "../../../helpers/words";
 
+/** The same credential with another last character of its MAC, one that base64url may end in. */
+function otherMac(credential: string): string {
+  return `${credential.slice(0, -1)}${credential.endsWith("A") ? "E" : "A"}`;
+}
+
 describe("vault: signing as an agent", function () {
   this.timeout(60_000);
   const folders = temporaryFolders();
@@ -389,7 +394,7 @@ describe("vault: signing as an agent", function () {
         () => bench.sign(party, key, { device: thief, proof: { claims: party.agent.hash } }),
         () => bench.sign(party, key, { proof: { nonce } }),
         () => bench.sign(party, key, { body: { keyId: key.keyId, digest } }),
-        () => bench.sign(party, key, { bearer: `${key.agentCredential.slice(0, -1)}A` }),
+        () => bench.sign(party, key, { bearer: otherMac(key.agentCredential) }),
       ]) {
         const codes = await many(150, attack);
         expect(codes).not.to.include("ok");
