@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
+import { createRequire } from "node:module";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { PKCS11 } from "pkcs11js";
+import type * as Pkcs11 from "pkcs11js";
 
 import type { TokenSettings } from "../../offchain/signer/vault/keys/pkcs11/token";
 import { Secret } from "../../offchain/wire/secret";
@@ -31,9 +32,22 @@ export interface SoftHsm {
  * the suites of the PKCS#11 back end are never passed over.
  */
 export function noSoftHsm(): string | undefined {
-  const why = existsSync(SOFTHSM_MODULE) ? undefined : `${SOFTHSM_MODULE} is missing: apt-get install softhsm2`;
+  const why = !existsSync(SOFTHSM_MODULE)
+    ? `${SOFTHSM_MODULE} is missing: apt-get install softhsm2`
+    : loadPackage() === undefined
+      ? "the optional package pkcs11js is missing or was not built: npm install"
+      : undefined;
   if (why !== undefined && process.env["CI"] !== undefined) throw new Error(why);
   return why;
+}
+
+/** The optional package; undefined where it was not installed. */
+function loadPackage(): typeof Pkcs11 | undefined {
+  try {
+    return createRequire(__filename)("pkcs11js") as typeof Pkcs11;
+  } catch {
+    return undefined;
+  }
 }
 
 const settings = (label: string): TokenSettings => ({ module: SOFTHSM_MODULE, label, pin: new Secret(PIN) });
@@ -43,7 +57,9 @@ const settings = (label: string): TokenSettings => ({ module: SOFTHSM_MODULE, la
  * tokens anew; whoever uses it logs in again. Where it has not, the next user initialises it.
  */
 function loadAnew(): void {
-  const calls = new PKCS11();
+  const ck = loadPackage();
+  if (ck === undefined) throw new Error("ask noSoftHsm first");
+  const calls = new ck.PKCS11();
   calls.load(SOFTHSM_MODULE);
   try {
     calls.C_Finalize();

@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 
 import { type Hex, fromHex, toHex } from "../../wire/bytes";
 import type { ObjectName } from "../../wire/stored-by";
@@ -10,11 +10,6 @@ export function k3Commitment(epoch: number, k3: Uint8Array): Hex {
   const number = Buffer.alloc(8);
   number.writeBigUInt64BE(BigInt(epoch));
   return toHex(createHash("sha256").update("agentkeys-k3-commit").update(number).update(k3).digest());
-}
-
-/** True when this K3 is the one that was committed to. */
-export function matchesCommitment(epoch: number, k3: Uint8Array, commitment: Hex): boolean {
-  return timingSafeEqual(fromHex(k3Commitment(epoch, k3)), fromHex(commitment));
 }
 
 /** HKDF-Extract of RFC 5869 section 2.2 with SHA-256: 32 bytes. What a hardware module keeps of K3. */

@@ -1,13 +1,7 @@
 import { expect } from "chai";
 import { createHash, hkdfSync, randomBytes } from "node:crypto";
 
-import {
-  hkdfExtract,
-  hkdfFirstBlock,
-  k3Commitment,
-  matchesCommitment,
-  objectKey,
-} from "../../../offchain/signer/vault/k3";
+import { hkdfExtract, hkdfFirstBlock, k3Commitment, objectKey } from "../../../offchain/signer/vault/k3";
 import { unwrapKey, wrapKey } from "../../../offchain/signer/vault/key-wrap";
 import { type Hex, fromHex, toHex } from "../../../offchain/wire/bytes";
 import type { ObjectName } from "../../../offchain/wire/stored-by";
@@ -113,17 +107,13 @@ describe("signer: key derivation and key wrap", () => {
     });
   });
 
-  it("commitment: SHA-256 of the words of the contracts, epoch and K3; matched whole", () => {
+  it("commitment: SHA-256 of the words of the contracts, epoch and K3", () => {
     for (const epoch of [1, 2, 2 ** 40]) {
       const number = Buffer.alloc(8);
       number.writeBigUInt64BE(BigInt(epoch));
       const words = Buffer.concat([Buffer.from("agentkeys-k3-commit"), number, k3]);
       const commitment = toHex(createHash("sha256").update(words).digest());
       expect(k3Commitment(epoch, k3)).to.equal(commitment);
-      expect(matchesCommitment(epoch, k3, commitment)).to.equal(true);
-      expect(matchesCommitment(epoch + 1, k3, commitment)).to.equal(false);
-      expect(matchesCommitment(epoch, randomBytes(32), commitment)).to.equal(false);
-      expect(matchesCommitment(epoch, k3, `0x${"00".repeat(32)}`)).to.equal(false);
     }
   });
 });

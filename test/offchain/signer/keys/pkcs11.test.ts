@@ -84,7 +84,9 @@ function suite(): void {
 
     describe("opening", () => {
       const opened = async (settings: TokenSettings): Promise<Error | undefined> =>
-        (await thrownBy(() => openPkcs11({ ...settings, writerDir: folders.make(), now, log }))) as Error | undefined;
+        (await thrownBy(async () => {
+          await (await openPkcs11({ ...settings, writerDir: folders.make(), now, log })).close();
+        })) as Error | undefined;
 
       it("is refused for another PIN, token or library, and for a token without a vault, each in its own words", async () => {
         const { settings } = newPlace();
