@@ -15,6 +15,7 @@ import { type Stack, startStack } from "../../../scripts/lib/stack";
 import { K3EpochCounter__factory } from "../../../typechain-types";
 import { World } from "../../drills/world";
 import type { Answer } from "../../helpers/http";
+import { descendants } from "../../helpers/process-memory";
 import { type Secrets, secretsIn, secretsUnder } from "../../helpers/secret-forms";
 import { temporaryFolders } from "../../helpers/temporary-folder";
 import { dataKeysWords } from "../../helpers/vault";
@@ -209,23 +210,3 @@ describe("signer: no secret leaves the vault's folder", function () {
     }
   });
 });
-
-/** Ids of every process that this one started, directly or not. */
-function descendants(id: number): number[] {
-  const parents = readdirSync("/proc")
-    .filter((name) => /^[0-9]+$/.test(name))
-    .map((name) => [Number(name), parentOf(name)] as const);
-  const below = (parent: number): number[] =>
-    parents.flatMap(([child, ppid]) => (ppid === parent ? [child, ...below(child)] : []));
-  return below(id);
-}
-
-/** Field 4 of /proc/<pid>/stat, behind the name in parentheses; undefined for one that has just ended. */
-function parentOf(id: string): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${id}/stat`, "utf8");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } catch {
-    return undefined;
-  }
-}
