@@ -1,8 +1,6 @@
-import { join } from "node:path";
-
 import { serviceLog } from "../offchain/http/log";
 import { vaultConfig } from "../offchain/signer/vault/config";
-import { openVaultKeys } from "../offchain/signer/vault/keys/open";
+import { openConfiguredKeys, stateSettings } from "../offchain/signer/vault/open";
 import { recoverState } from "../offchain/signer/vault/state/recover";
 
 /**
@@ -11,16 +9,10 @@ import { recoverState } from "../offchain/signer/vault/state/recover";
  */
 async function main(): Promise<void> {
   const config = vaultConfig(process.env);
-  if (config.backend === "pkcs11") for (const [name, value] of config.environment) process.env[name] = value;
   const now = (): number => Math.floor(Date.now() / 1_000);
-  const keys = await openVaultKeys(config, {
-    writerDir: join(config.stateDir, "keys"),
-    now,
-    log: serviceLog("signer:recover-state", "warn"),
-  });
+  const keys = await openConfiguredKeys(config, { now, log: serviceLog("signer:recover-state", "warn") });
   try {
-    const dir = join(config.stateDir, "agent-keys");
-    const known = await recoverState({ dir, key: keys.stateKey(), anchor: keys.stateAnchor() });
+    const known = await recoverState(stateSettings(config, keys));
     console.log(`The state was accepted: ${String(known)} agent keys. Each needs its owner's passkey once (refresh).`);
     console.log("Keys that were made after that backup are unknown; their indices are not used again.");
   } finally {

@@ -3,7 +3,7 @@ import type { RequestListener } from "node:http";
 import type { ChainReader } from "../chain/reader";
 import type { Logger } from "../http/log";
 import type { Metrics } from "../http/metrics";
-import { CONTROL_LIMIT, type RequestContext, type Route, serviceApp } from "../http/routes";
+import { CONTROL_LIMIT, type Route, serviceApp } from "../http/routes";
 import type { SignerClient } from "../http/signer-client";
 import { replayFenceIsPast } from "../http/store-probes";
 import type { ReplayStore } from "../store/replay";
@@ -42,13 +42,7 @@ export function brokerApp(parts: BrokerParts): RequestListener {
     handle: (request) => mint(parts, route, request.body),
   }));
   const { signer } = parts;
-  const tokens = (signer === undefined ? [] : STS_ROUTES).map((route): Route => ({
-    method: "POST",
-    path: route.path,
-    limit: CONTROL_LIMIT,
-    single: [PROOF_HEADER],
-    handle: (request) => stsToken(parts, request),
-  }));
+  const tokens = signer === undefined ? [] : STS_ROUTES.map((route) => stsRoute(route.path, parts.origin, signer));
   const jwks: Route = {
     method: "GET",
     path: "/.well-known/jwks.json",
@@ -87,14 +81,21 @@ async function mint(parts: BrokerParts, route: MintRoute, body: Buffer): Promise
  * Hands the device's request for a token on as it came: the vault decides, and names the actor by the chain.
  * @see protocol 3.7
  */
-async function stsToken(parts: BrokerParts, request: RequestContext): Promise<Result<StsAnswer>> {
-  const empty = parseEmptyBody(request.body);
-  if (!empty.ok) return empty;
-  if (parts.signer === undefined) return refuse("signer_unavailable", "No signer is configured.");
-  return parts.signer.stsCredentials({
-    proof: request.header(PROOF_HEADER),
-    method: request.method,
-    target: parts.origin + request.path,
-    body: request.body.toString("utf8"),
-  });
+function stsRoute(path: string, origin: string, signer: NonNullable<BrokerParts["signer"]>): Route {
+  return {
+    method: "POST",
+    path,
+    limit: CONTROL_LIMIT,
+    single: [PROOF_HEADER],
+    async handle(request): Promise<Result<StsAnswer>> {
+      const empty = parseEmptyBody(request.body);
+      if (!empty.ok) return empty;
+      return signer.stsCredentials({
+        proof: request.header(PROOF_HEADER),
+        method: request.method,
+        target: origin + path,
+        body: request.body.toString("utf8"),
+      });
+    },
+  };
 }

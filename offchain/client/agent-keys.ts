@@ -1,10 +1,7 @@
-import { randomBytes } from "node:crypto";
-
 import { parseAgentCredential } from "../wire/agent-credential";
 import { isAgentSignature } from "../wire/agent-signature";
-import { type Hex, ZERO32, fromHex, isAddressHex, isBytes32, toBase64url, toHex } from "../wire/bytes";
+import { type Hex, fromHex, isAddressHex, isBytes32, toBase64url } from "../wire/bytes";
 import { type Ceremony, type CeremonySubject, ceremonyChallenge, ceremonyDigest, ceremonyOf } from "../wire/ceremony";
-import { sha256Hex } from "../wire/content-hash";
 import { type Domain, domainSeparator } from "../wire/eip712";
 import { type JsonObject, isWholeNumber, readJsonObject } from "../wire/json";
 import { keccakReady } from "../wire/keccak";
@@ -17,7 +14,6 @@ import {
   readKeyId,
 } from "../wire/kms";
 import { isOrigin } from "../wire/origin";
-import { PROOF_HEADER, credentialHash, encodeProofHeader, requestProofDigest } from "../wire/request-proof";
 import { type Result, ok, refuse } from "../wire/result";
 import {
   type EntryPointDomain,
@@ -28,6 +24,7 @@ import {
 import type { Authenticator } from "./authenticator";
 import type { DeviceKey } from "./device-key-file";
 import { httpExchange } from "./http-exchange";
+import { proveRequest } from "./request-proof";
 
 /** What the agents' side of the signer is called with; nothing that the signer answers changes any of it. */
 export interface AgentKeysOptions {
@@ -94,19 +91,7 @@ export async function agentKeysClient(options: AgentKeysOptions): Promise<AgentK
   async function call(path: string, body: object, bearer?: string): Promise<Result<JsonObject> | "unreachable"> {
     const text = JSON.stringify(body);
     const target = signer + path;
-    const proof = {
-      deviceKeyHash: device.deviceKeyHash,
-      method: "POST",
-      target,
-      bodyHash: sha256Hex(Buffer.from(text)),
-      credentialHash: bearer === undefined ? ZERO32 : credentialHash(bearer),
-      sealTo: ZERO32,
-      nonce: toHex(randomBytes(32)),
-      issuedAt: now(),
-    };
-    const sig = device.sign(requestProofDigest(separator, proof));
-    const authorization = bearer === undefined ? {} : { authorization: `AgentKeys ${bearer}` };
-    const headers = { ...authorization, [PROOF_HEADER]: encodeProofHeader({ ...proof, sig }) };
+    const { headers } = proveRequest({ device, separator, target, body: text, credential: bearer, now: now() });
     const answer = await exchange.post(target, text, headers);
     if (answer === "unreachable") return answer;
     if (!answer.ok) return answer;

@@ -3,6 +3,7 @@ import { createHash, createPublicKey, verify } from "node:crypto";
 import { AbiCoder } from "ethers";
 
 import { type Hex, toBase64url, toHex } from "../wire/bytes";
+import { readDerSignature } from "../verify/p256";
 import { keccak256Hex } from "../wire/keccak";
 import { type Result, ok, refuse } from "../wire/result";
 
@@ -79,7 +80,9 @@ export function encodeAssertion(
   if ((flags & 0x18) === 0x10) return wrong("it is backed up without being eligible");
   const signed = Buffer.concat([data, createHash("sha256").update(clientDataJSON).digest()]);
   if (!verify("sha256", signed, publicKey(credential), signature)) return wrong("another key signed it");
-  const { r, s } = readDer(Buffer.from(signature));
+  const pair = readDerSignature(signature)?.bytes;
+  if (pair === undefined) return wrong("its signature is not DER");
+  const [r, s] = [pair.subarray(0, 32), pair.subarray(32)].map((one) => BigInt(toHex(one))) as [bigint, bigint];
   const lowS = s > N / 2n ? N - s : s;
   return ok(accountSignature(credential, { r, s: lowS, authenticatorData, clientData }));
 }
@@ -113,17 +116,6 @@ function accountSignature(
 function publicKey({ x, y }: PasskeyCredential): ReturnType<typeof createPublicKey> {
   const coordinate = (hex: Hex): string => Buffer.from(hex.slice(2), "hex").toString("base64url");
   return createPublicKey({ key: { kty: "EC", crv: "P-256", x: coordinate(x), y: coordinate(y) }, format: "jwk" });
-}
-
-/** SEQUENCE of two INTEGERs; called for what OpenSSL has just accepted, so lengths are one byte. */
-function readDer(der: Buffer): { readonly r: bigint; readonly s: bigint } {
-  const rLength = der.readUInt8(3);
-  const sLength = der.readUInt8(5 + rLength);
-  return { r: integer(der.subarray(4, 4 + rLength)), s: integer(der.subarray(6 + rLength, 6 + rLength + sLength)) };
-}
-
-function integer(bytes: Buffer): bigint {
-  return BigInt(`0x${bytes.toString("hex")}`);
 }
 
 function word(value: bigint): Hex {

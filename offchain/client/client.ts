@@ -4,7 +4,7 @@ import type { ChainReader } from "../chain/reader";
 import { type Hex, ZERO32, fromBase64url, toHex } from "../wire/bytes";
 import { parseCap } from "../wire/cap";
 import { type CapRequest, capRequestDigest } from "../wire/cap-request";
-import { contentHash, sha256Hex } from "../wire/content-hash";
+import { contentHash } from "../wire/content-hash";
 import { type Domain, domainSeparator } from "../wire/eip712";
 import { type SealKeyPair, generateSealKeyPair, hpkeOpen, hpkeSeal } from "../wire/hpke";
 import { readJsonObject } from "../wire/json";
@@ -23,13 +23,13 @@ import {
   parseWriteAnswer,
   redeemPath,
 } from "../wire/redeem";
-import { PROOF_HEADER, credentialHash, encodeProofHeader, requestProofDigest } from "../wire/request-proof";
 import { type Result, ok, refuse } from "../wire/result";
 import type { ObjectName } from "../wire/stored-by";
 import type { DeviceKey } from "./device-key-file";
 import type { HighWaterMarks } from "./high-water-marks";
 import { httpExchange } from "./http-exchange";
 import { readerRefusal } from "./reader-check";
+import { proveRequest } from "./request-proof";
 
 /** What a client is made of. */
 export interface ClientOptions {
@@ -132,19 +132,8 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const origin = options.urls.worker[wish.dataClass];
     if (origin === undefined) return noWorker(wish);
     const target = origin + redeemPath(op, wish.dataClass);
-    const proof = {
-      deviceKeyHash: device.deviceKeyHash,
-      method: "POST",
-      target,
-      bodyHash: sha256Hex(Buffer.from(body)),
-      credentialHash: credentialHash(cap),
-      sealTo,
-      nonce: toHex(randomBytes(32)),
-      issuedAt: now(),
-    };
-    const digest = requestProofDigest(separator, proof);
-    const header = encodeProofHeader({ ...proof, sig: device.sign(digest) });
-    const answer = await exchange.post(target, body, { authorization: `AgentKeys ${cap}`, [PROOF_HEADER]: header });
+    const { headers, digest } = proveRequest({ device, separator, target, body, credential: cap, sealTo, now: now() });
+    const answer = await exchange.post(target, body, headers);
     if (answer === "unreachable") return answer;
     return answer.ok ? ok({ bytes: answer.value, digest }) : answer;
   }

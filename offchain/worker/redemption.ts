@@ -1,4 +1,5 @@
 import type { RequestContext } from "../http/routes";
+import { burnOnce } from "../http/burn";
 import { orUnavailable } from "../http/store-probes";
 import { type Redemption, replayEntries, verifyRedemption } from "../verify/redeem";
 import type { AuditOutcome } from "../wire/audit-row";
@@ -64,16 +65,8 @@ export async function prove(
 }
 
 /** Sets the proof's nonce and, for writes, the cap's in one step; a refusal by either sets neither. @see protocol 3.11 */
-export async function burn(parts: WorkerParts, proved: ProvedRequest): Promise<Result<undefined>> {
-  const entries = replayEntries(`worker:${parts.dataClass}`, proved);
-  const answer = await orUnavailable("replay_store_unavailable", parts.log, () => parts.replay.setOnce(entries));
-  if (!answer.ok) return answer;
-  if (answer.value.outcome === "fresh") return ok(undefined);
-  const isCap = entries[answer.value.index]?.kind === "cap";
-  if (isCap) return refuse("cap_already_used", "This cap was used, or is older than this worker's memory: mint anew.");
-  return answer.value.outcome === "replayed"
-    ? refuse("proof_invalid", "This proof was seen before.", "replayed")
-    : refuse("proof_invalid", "This proof is older than this worker's memory.", "stale");
+export function burn(parts: WorkerParts, proved: ProvedRequest): Promise<Result<undefined>> {
+  return burnOnce(parts, "this worker", replayEntries(`worker:${parts.dataClass}`, proved));
 }
 
 /** What is about to happen, durable before it does. @see protocol 3.4 (durable audit intent) */

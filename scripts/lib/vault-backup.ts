@@ -7,7 +7,7 @@ import {
   replaceFile,
   writeSequence,
 } from "../../offchain/signer/vault/keys/checked-file";
-import { STATE_FILE } from "../../offchain/signer/vault/state/open-state";
+import { AGENT_KEYS_DIR, STATE_FILE } from "../../offchain/signer/vault/state/open-state";
 import { writeNew } from "../../offchain/store/durable";
 import { lockFolder } from "../../offchain/store/folder-lock";
 import { StoreUnavailable } from "../../offchain/store/unavailable";
@@ -16,9 +16,6 @@ import { isJsonObject, readJsonObject } from "../../offchain/wire/json";
 import { Refused } from "./program";
 
 const FORMAT = "agentkeys-vault-backup.v1";
-
-/** Folder of the sealed state inside VAULT_STATE_DIR. */
-export const AGENT_KEYS_DIR = "agent-keys";
 
 /** What is copied, and where it lies. */
 interface BackupPlace {

@@ -7,7 +7,8 @@ import { listenPrivately } from "../../http/unix-socket";
 import { type JsonObject, readJsonObject } from "../../wire/json";
 import { type Result, ok, refuse } from "../../wire/result";
 import type { VaultKeys } from "./keys/vault-keys";
-import { type BareRecord, revokeRecord, withoutCredential } from "./kms/records";
+import { revokeRecord } from "./kms/records";
+import { type BareRecord, withoutCredential } from "./state/records";
 import type { VaultState } from "./state/vault-state";
 
 /** Name of the socket in the vault's state folder. */

@@ -1,7 +1,7 @@
-import { orUnavailable } from "../../http/store-probes";
+import { burnOnce } from "../../http/burn";
 import { proofEntry } from "../../verify/proof";
 import { AUDIT_ROW_TYPE, parseAuditRowRequest } from "../../wire/audit-row";
-import { type Result, ok, refuse } from "../../wire/result";
+import { type Result, ok } from "../../wire/result";
 import type { VaultParts } from "./parts";
 import { signedJwt } from "./sts";
 import { verifyWorkerWords } from "./worker-words";
@@ -21,16 +21,8 @@ export async function auditRow(
   const verified = await verifyWorkerWords(parts, caller, words);
   if (!verified.ok) return verified;
   const { cap, proof, facts } = verified.value;
-  const burned = await orUnavailable("replay_store_unavailable", parts.log, () =>
-    parts.replay.setOnce([proofEntry("signer:audit", proof)]),
-  );
+  const burned = await burnOnce(parts, "the vault", [proofEntry("signer:audit", proof)]);
   if (!burned.ok) return burned;
-  if (burned.value.outcome === "replayed") {
-    return refuse("proof_invalid", "A row was signed for this proof already.", "replayed");
-  }
-  if (burned.value.outcome === "fenced") {
-    return refuse("proof_invalid", "This proof is older than the vault's memory.", "stale");
-  }
   const claims = {
     iss: parts.publicOrigin,
     iat: parts.now(),

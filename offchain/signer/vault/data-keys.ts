@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-import { orUnavailable } from "../../http/store-probes";
+import { burnOnce } from "../../http/burn";
 import { type Redemption, replayEntries } from "../../verify/redeem";
 import { fromBase64url, toBase64url } from "../../wire/bytes";
 import { type DataKeysAnswer, type DataKeysRequest, parseDataKeysRequest } from "../../wire/data-keys";
@@ -26,23 +26,10 @@ export async function dataKeys(parts: VaultParts, caller: string, body: Buffer):
   if (!verified.ok) return verified;
   const { op } = verified.value.cap;
   if (op === "teardown" || op === "classify") return refuse("cap_op_mismatch", "This operation needs no content key.");
-  const burned = await burn(parts, verified.value);
+  const burned = await burnOnce(parts, "the vault", replayEntries("signer", verified.value));
   if (!burned.ok) return burned;
   if (op === "store") return drawKey(parts, verified.value, words);
   return op === "fetch" ? openKey(parts, verified.value, words) : replaceKey(parts, verified.value, words);
-}
-
-async function burn(parts: VaultParts, one: Redemption): Promise<Result<undefined>> {
-  const entries = replayEntries("signer", one);
-  const answer = await orUnavailable("replay_store_unavailable", parts.log, () => parts.replay.setOnce(entries));
-  if (!answer.ok) return answer;
-  if (answer.value.outcome === "fresh") return ok(undefined);
-  if (entries[answer.value.index]?.kind === "cap") {
-    return refuse("cap_already_used", "This cap was used, or is older than the vault's memory.");
-  }
-  return answer.value.outcome === "replayed"
-    ? refuse("proof_invalid", "This proof was seen before.", "replayed")
-    : refuse("proof_invalid", "This proof is older than the vault's memory.", "stale");
 }
 
 /** fetch: the header as read must name the cap's own object and a known epoch. */

@@ -9,11 +9,12 @@ import { keccakReady } from "../../wire/keccak";
 import type { vaultConfig } from "./config";
 import { openVaultKeys } from "./keys/open";
 import { rotateByAge } from "./keys/rotation";
+import type { VaultKeys } from "./keys/vault-keys";
 import { Ceremonies } from "./kms/ceremonies";
 import { kmsSettings } from "./kms/config";
 import { type KmsLimits, kmsLimits } from "./kms/limits";
 import type { VaultParts } from "./parts";
-import { openVaultState } from "./state/open-state";
+import { AGENT_KEYS_DIR, type StateSettings, openVaultState } from "./state/open-state";
 
 /** A vault whose keys, state, replay memory and chain connections are open. */
 export interface OpenVault {
@@ -30,23 +31,34 @@ export interface VaultSurroundings {
   readonly limits?: KmsLimits;
 }
 
+type VaultConfig = ReturnType<typeof vaultConfig>;
+
+/** The keys alone, as the running vault opens them. @throws as `openVault` */
+export function openConfiguredKeys(
+  config: VaultConfig,
+  { now, log }: Pick<VaultSurroundings, "now" | "log">,
+): Promise<VaultKeys> {
+  // before the token's library is loaded, which reads them
+  if (config.backend === "pkcs11") for (const [name, value] of config.environment) process.env[name] = value;
+  return openVaultKeys(config, { writerDir: join(config.stateDir, "keys"), now, log });
+}
+
+/** Where the state lies, and what of these keys it is sealed by and tied to. */
+export function stateSettings({ stateDir }: VaultConfig, keys: VaultKeys): StateSettings {
+  return { dir: join(stateDir, AGENT_KEYS_DIR), key: keys.stateKey(), anchor: keys.stateAnchor() };
+}
+
 /**
  * Builds the vault from its configuration; nothing listens yet.
  * @throws VaultKeysError, VaultFileError, ConfigurationError, StoreUnavailable whose words name the cause
  */
 export async function openVault(
-  config: ReturnType<typeof vaultConfig>,
+  config: VaultConfig,
   { now, log, limits = kmsLimits({ now: () => performance.now() }) }: VaultSurroundings,
 ): Promise<OpenVault> {
   await keccakReady();
-  // before the token's library is loaded, which reads them
-  if (config.backend === "pkcs11") for (const [name, value] of config.environment) process.env[name] = value;
-  const keys = await openVaultKeys(config, { writerDir: join(config.stateDir, "keys"), now, log });
-  const state = await openVaultState({
-    dir: join(config.stateDir, "agent-keys"),
-    key: keys.stateKey(),
-    anchor: keys.stateAnchor(),
-  });
+  const keys = await openConfiguredKeys(config, { now, log });
+  const state = await openVaultState(stateSettings(config, keys));
   const stopRotating = rotateByAge(keys, now, log);
   const { chain, separator } = openChain(config, now, () => undefined);
   const replay = await fileReplay({ file: join(config.stateDir, "replay", "seen"), now });

@@ -16,7 +16,12 @@ import type { VaultParts } from "./parts";
 import { openidConfiguration, stsCredentials } from "./sts";
 import { verifyK10, verifyK11 } from "./verify";
 
-type Method = (parts: VaultParts, caller: string, body: Buffer) => Promise<Result<unknown>>;
+type Method = (
+  parts: VaultParts,
+  caller: string,
+  body: Buffer,
+  request: Partial<PipeRequest>,
+) => Promise<Result<unknown>>;
 
 /** Everything the vault does: each takes a request as received. None takes a name, a digest or a set of claims. */
 const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
@@ -30,6 +35,10 @@ const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["GET /v1/epoch", epoch],
   [`GET ${AUDIT_KEYS_PATH}`, (parts) => Promise.resolve(ok(parts.keys.publicJwks("audit")))],
   ["GET /readyz", ready],
+  ...[...KMS_METHODS].map(([route, method]): [string, Method] => [
+    route,
+    (parts, _caller, body, request) => method(parts.kms, { body, ...headersOf(request) }),
+  ]),
 ]);
 
 /** Who may ask what, held here as well as by the front. */
@@ -68,15 +77,10 @@ export async function answer(parts: VaultParts, request: Partial<PipeRequest>): 
   if (callers?.includes(caller) === false) {
     return refuse("caller_not_allowed", "The front names no caller of this method.");
   }
-  const forAgents = KMS_METHODS.get(route);
   const method = METHODS.get(route);
-  if (method === undefined && forAgents === undefined) {
-    return refuse("route_not_found", "The vault has no such method.");
-  }
+  if (method === undefined) return refuse("route_not_found", "The vault has no such method.");
   try {
-    const bytes = Buffer.from(body, "base64");
-    if (forAgents !== undefined) return await forAgents(parts.kms, { body: bytes, ...headersOf(request) });
-    return method === undefined ? refuse("route_not_found", "") : await method(parts, caller, bytes);
+    return await method(parts, caller, Buffer.from(body, "base64"), request);
   } catch (error) {
     parts.log.error({ err: error }, "internal error");
     return refuse("internal_error", "The cause is in the vault's log.");

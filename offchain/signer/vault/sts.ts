@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 
-import { orUnavailable } from "../../http/store-probes";
+import { burnOnce } from "../../http/burn";
 import { firstFailure } from "../../verify/check";
 import { proofEntry, verifyProof } from "../../verify/proof";
 import { ZERO32, toBase64url } from "../../wire/bytes";
@@ -54,14 +54,8 @@ export async function stsCredentials(parts: VaultParts, _caller: string, body: B
   if (!standing.ok) return standing;
   const refused = firstFailure([activeDevice, deviceMayMint], standing.value);
   if (refused !== undefined) return { ok: false, failure: refused };
-  const burned = await orUnavailable("replay_store_unavailable", parts.log, () =>
-    parts.replay.setOnce([proofEntry("signer", proof)]),
-  );
+  const burned = await burnOnce(parts, "the vault", [proofEntry("signer", proof)]);
   if (!burned.ok) return burned;
-  if (burned.value.outcome === "replayed") return refuse("proof_invalid", "This proof was seen before.", "replayed");
-  if (burned.value.outcome === "fenced") {
-    return refuse("proof_invalid", "This proof is older than the vault's memory.", "stale");
-  }
   const actor = standing.value.device.actorOmni;
   const claims = {
     iss: parts.publicOrigin,

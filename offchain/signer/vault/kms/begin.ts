@@ -5,7 +5,7 @@ import { actorOmni } from "../../../wire/names";
 import { type Failure, type Result, failure, ok } from "../../../wire/result";
 import { knownKey } from "./known-key";
 import type { KmsParts, KmsRequest } from "./parts";
-import { burnProof, proveRequest, readBearer } from "./request";
+import { burnProof, proveCaller } from "./request";
 import { type Standing, accountIsTheMaster, activeAgentDevice, activeDevice, standingOf } from "./standing";
 
 /**
@@ -16,16 +16,15 @@ import { type Standing, accountIsTheMaster, activeAgentDevice, activeDevice, sta
 export async function beginCeremony(parts: KmsParts, request: KmsRequest): Promise<Result<BeginCeremonyAnswer>> {
   const body = parseBeginCeremony(request.body);
   if (!body.ok) return body;
-  const bearer = readBearer(request);
-  if (!bearer.ok) return bearer;
-  const proof = proveRequest(parts, KMS_PATHS.beginCeremony, request, bearer.value);
-  if (!proof.ok) return proof;
-  const beganBy = proof.value.deviceKeyHash;
+  const caller = proveCaller(parts, KMS_PATHS.beginCeremony, request);
+  if (!caller.ok) return caller;
+  const { proof } = caller.value;
+  const beganBy = proof.deviceKeyHash;
   const standing = await standingOf(parts.chain, beganBy, false);
   if (!standing.ok) return standing;
   const refused = mayBegin(parts, standing.value, body.value);
   if (refused !== undefined) return { ok: false, failure: refused };
-  const burned = await burnProof(parts, proof.value);
+  const burned = await burnProof(parts, proof);
   if (!burned.ok) return burned;
   const { settings, ceremonies } = parts;
   const begun = ceremonies.begin({

@@ -7,7 +7,7 @@ import { labelIsTheAgents } from "./begin";
 import { issueFor } from "./issue";
 import type { KmsParts, KmsRequest } from "./parts";
 import { usePasskey } from "./passkey";
-import { burnProof, durably, proveRequest, readBearer } from "./request";
+import { burnProof, durably, proveCaller } from "./request";
 import { accountIsTheMaster, activeAgentDevice, standingOf } from "./standing";
 
 /**
@@ -18,11 +18,10 @@ import { accountIsTheMaster, activeAgentDevice, standingOf } from "./standing";
 export async function createAgentKey(parts: KmsParts, request: KmsRequest): Promise<Result<AgentCredentialAnswer>> {
   const body = parseCreateAgentKey(request.body);
   if (!body.ok) return body;
-  const bearer = readBearer(request);
-  if (!bearer.ok) return bearer;
-  const proof = proveRequest(parts, KMS_PATHS.createAgentKey, request, bearer.value);
-  if (!proof.ok) return proof;
-  const device = proof.value.deviceKeyHash;
+  const caller = proveCaller(parts, KMS_PATHS.createAgentKey, request);
+  if (!caller.ok) return caller;
+  const { proof } = caller.value;
+  const device = proof.deviceKeyHash;
   const standing = await standingOf(parts.chain, device, true);
   if (!standing.ok) return standing;
   const { humanKeyId: account, label, ceremonyId, webAuthnAssertion } = body.value;
@@ -31,7 +30,7 @@ export async function createAgentKey(parts: KmsParts, request: KmsRequest): Prom
     accountIsTheMaster(standing.value, account) ??
     labelIsTheAgents(standing.value, label);
   if (refused !== undefined) return { ok: false, failure: refused };
-  const burned = await burnProof(parts, proof.value);
+  const burned = await burnProof(parts, proof);
   if (!burned.ok) return burned;
   const allowed = await usePasskey(parts, standing.value, {
     ceremonyId,

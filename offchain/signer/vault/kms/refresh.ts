@@ -5,8 +5,8 @@ import { issueFor } from "./issue";
 import { knownKey } from "./known-key";
 import type { KmsParts, KmsRequest } from "./parts";
 import { usePasskey } from "./passkey";
-import { withoutCredential } from "./records";
-import { burnProof, durably, proveRequest, readBearer } from "./request";
+import { withoutCredential } from "../state/records";
+import { burnProof, credentialNamesKey, durably, proveCaller } from "./request";
 import { activeAgentDevice, standingOf } from "./standing";
 
 /**
@@ -22,17 +22,12 @@ export async function refreshAgentCredential(
   const body = parseRefreshAgentCredential(request.body);
   if (!body.ok) return body;
   const { keyId, ceremonyId, webAuthnAssertion } = body.value;
-  const bearer = readBearer(request);
-  if (!bearer.ok) return bearer;
-  const proof = proveRequest(parts, KMS_PATHS.refreshAgentCredential, request, bearer.value);
-  if (!proof.ok) return proof;
-  if (bearer.value !== undefined) {
-    const { walletId, agentIndex } = bearer.value.parsed.claims;
-    if (keyId !== `${walletId}:${String(agentIndex)}`) {
-      return refuse("credential_invalid", "The credential is for another key.");
-    }
-  }
-  const device = proof.value.deviceKeyHash;
+  const caller = proveCaller(parts, KMS_PATHS.refreshAgentCredential, request);
+  if (!caller.ok) return caller;
+  const { proof, bearer } = caller.value;
+  const foreign = bearer === undefined ? undefined : credentialNamesKey(bearer, keyId);
+  if (foreign !== undefined) return { ok: false, failure: foreign };
+  const device = proof.deviceKeyHash;
   const standing = await standingOf(parts.chain, device, true);
   if (!standing.ok) return standing;
   const inactive = activeAgentDevice(standing.value);
@@ -41,7 +36,7 @@ export async function refreshAgentCredential(
   if (!key.ok) return key;
   const stranger = labelIsTheAgents(standing.value, key.value.label);
   if (stranger !== undefined) return { ok: false, failure: stranger };
-  const burned = await burnProof(parts, proof.value);
+  const burned = await burnProof(parts, proof);
   if (!burned.ok) return burned;
   const allowed = await usePasskey(parts, standing.value, {
     ceremonyId,

@@ -1,10 +1,11 @@
+import { burnOnce } from "../../../http/burn";
 import { orUnavailable } from "../../../http/store-probes";
 import { proofEntry, verifyProof } from "../../../verify/proof";
 import { parseAgentCredential } from "../../../wire/agent-credential";
 import { type Hex, ZERO32 } from "../../../wire/bytes";
 import { sha256Hex } from "../../../wire/content-hash";
 import { type ProofHeader, credentialHash } from "../../../wire/request-proof";
-import { type Result, ok, refuse } from "../../../wire/result";
+import { type Failure, type Result, failure, ok, refuse } from "../../../wire/result";
 import type { PresentedCredential } from "./credentials";
 import type { KmsParts, KmsRequest } from "./parts";
 
@@ -45,15 +46,31 @@ export function proveRequest(
   return proved.ok ? ok(proved.value.proof) : proved;
 }
 
+/** A device by its proof of this request, and the bearer that came along, where one did and whatever it is worth. */
+export interface ProvedCaller {
+  readonly proof: ProofHeader;
+  readonly bearer: PresentedCredential | undefined;
+}
+
+/** Bearer and proof of a request that needs the proof alone: whose device it is, is the proof's own word. */
+export function proveCaller(parts: KmsParts, path: string, request: KmsRequest): Result<ProvedCaller> {
+  const bearer = readBearer(request);
+  if (!bearer.ok) return bearer;
+  const proof = proveRequest(parts, path, request, bearer.value);
+  return proof.ok ? ok({ proof: proof.value, bearer: bearer.value }) : proof;
+}
+
+/** A bearer must be for the key that the request names. `credential_invalid` */
+export function credentialNamesKey({ parsed }: PresentedCredential, keyId: string): Failure | undefined {
+  const { walletId, agentIndex } = parsed.claims;
+  return keyId === `${walletId}:${String(agentIndex)}`
+    ? undefined
+    : failure("credential_invalid", "The credential is for another key.");
+}
+
 /** Lets a proof be used once; asked when nothing but limits and the vault itself can refuse any more. */
-export async function burnProof(parts: KmsParts, proof: ProofHeader): Promise<Result<undefined>> {
-  const entries = [proofEntry("signer", proof)];
-  const answer = await orUnavailable("replay_store_unavailable", parts.log, () => parts.replay.setOnce(entries));
-  if (!answer.ok) return answer;
-  if (answer.value.outcome === "fresh") return ok(undefined);
-  return answer.value.outcome === "replayed"
-    ? refuse("proof_invalid", "This proof was seen before.", "replayed")
-    : refuse("proof_invalid", "This proof is older than the vault's memory.", "stale");
+export function burnProof(parts: KmsParts, proof: ProofHeader): Promise<Result<undefined>> {
+  return burnOnce(parts, "the vault", [proofEntry("signer", proof)]);
 }
 
 /** A change of the vault's state, or `storage_unavailable` where it could not be made durable. */

@@ -4,7 +4,7 @@ import { knownKey } from "./known-key";
 import type { KmsParts, KmsRequest } from "./parts";
 import { usePasskey } from "./passkey";
 import { revokeRecord } from "./records";
-import { burnProof, durably, proveRequest, readBearer } from "./request";
+import { burnProof, durably, proveCaller } from "./request";
 import { activeDevice, standingOf } from "./standing";
 
 /**
@@ -15,18 +15,17 @@ export async function revokeAgentCredential(parts: KmsParts, request: KmsRequest
   const body = parseRevokeAgentCredential(request.body);
   if (!body.ok) return body;
   const { keyId, ceremonyId, webAuthnAssertion } = body.value;
-  const bearer = readBearer(request);
-  if (!bearer.ok) return bearer;
-  const proof = proveRequest(parts, KMS_PATHS.revokeAgentCredential, request, bearer.value);
-  if (!proof.ok) return proof;
-  const device = proof.value.deviceKeyHash;
+  const caller = proveCaller(parts, KMS_PATHS.revokeAgentCredential, request);
+  if (!caller.ok) return caller;
+  const { proof } = caller.value;
+  const device = proof.deviceKeyHash;
   const standing = await standingOf(parts.chain, device, true);
   if (!standing.ok) return standing;
   const inactive = activeDevice(standing.value);
   if (inactive !== undefined) return { ok: false, failure: inactive };
   const key = knownKey(parts.state, standing.value, keyId, "revoke");
   if (!key.ok) return key;
-  const burned = await burnProof(parts, proof.value);
+  const burned = await burnProof(parts, proof);
   if (!burned.ok) return burned;
   const allowed = await usePasskey(parts, standing.value, {
     ceremonyId,

@@ -8,7 +8,7 @@ import type { AgentKeyRecord } from "../state/vault-state";
 import { keyIdOf, withAgentKey } from "./agent-key";
 import { type PresentedCredential, credentialFailure, credentialIsCurrent } from "./credentials";
 import type { KmsParts, KmsRequest } from "./parts";
-import { burnProof, proveRequest, readBearer } from "./request";
+import { burnProof, credentialNamesKey, proveRequest, readBearer } from "./request";
 import { type Standing, accountIsTheMaster, activeAgentDevice, payloadIsGranted, standingOf } from "./standing";
 
 /**
@@ -53,10 +53,8 @@ async function keyOfCredential(
 ): Promise<Result<AgentKeyRecord>> {
   const refused = await credentialFailure(parts.keys, credential, parts.settings.origin, parts.now());
   if (refused !== undefined) return { ok: false, failure: refused };
-  const { walletId, agentIndex } = credential.parsed.claims;
-  if (keyId !== `${walletId}:${String(agentIndex)}`) {
-    return refuse("credential_invalid", "The credential is for another key.");
-  }
+  const foreign = credentialNamesKey(credential, keyId);
+  if (foreign !== undefined) return { ok: false, failure: foreign };
   const record = parts.state.agentKey(keyId);
   if (record === undefined) return refuse("agent_key_not_found", "The vault's state has no such agent key.");
   const ended = credentialIsCurrent(parts.keys, record, credential);

@@ -17,6 +17,9 @@ export interface StateSettings {
   readonly anchor: StateAnchor;
 }
 
+/** Folder of the state inside VAULT_STATE_DIR. */
+export const AGENT_KEYS_DIR = "agent-keys";
+
 /** The state's file in its folder. */
 export const STATE_FILE = "state.sealed";
 

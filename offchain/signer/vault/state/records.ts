@@ -34,6 +34,17 @@ export function checkedRecord(record: AgentKeyRecord): AgentKeyRecord {
   });
 }
 
+/** A record without what its current credential left in it. */
+export type BareRecord = Omit<AgentKeyRecord, "credentialHash" | "credentialExpiresAt">;
+
+/** The record as it is without a credential: whatever was issued for it is dead. */
+export function withoutCredential(record: AgentKeyRecord): BareRecord {
+  const { keyId, operatorOmni, account, index, label, deviceKeyHash, agentAddress, epoch, createdAt } = record;
+  const { revokedAt } = record;
+  const bare = { keyId, operatorOmni, account, index, label, deviceKeyHash, agentAddress, epoch, createdAt };
+  return revokedAt === undefined ? bare : { ...bare, revokedAt };
+}
+
 /** What may come after a record: identity stays, epochs never fall, a revocation stays. @throws VaultStateError */
 export function checkSuccessor(before: AgentKeyRecord, after: AgentKeyRecord): void {
   for (const member of IDENTITY) {

@@ -4,7 +4,8 @@ import { lockFolder } from "../../../store/folder-lock";
 import { STATE_FILE, type StateSettings } from "./open-state";
 import type { StateData } from "./state-data";
 import { readState, sequenceKeeper, writeState } from "./state-file";
-import { type AgentKeyRecord, VaultStateError } from "./vault-state";
+import { withoutCredential } from "./records";
+import { VaultStateError } from "./vault-state";
 
 /** Indices that are passed over for every owner: more keys than anybody made since the backup. */
 export const SKIPPED_INDICES = 100_000;
@@ -43,15 +44,11 @@ function behind({ records, nextIndex, firstIndex, signCounts }: StateData): Stat
     return index + SKIPPED_INDICES;
   };
   return {
-    records: new Map([...records].map(([keyId, record]) => [keyId, withoutCredential(record)])),
+    records: new Map(
+      [...records].map(([keyId, record]) => [keyId, { ...withoutCredential(record), epoch: record.epoch + 1 }]),
+    ),
     nextIndex: new Map([...nextIndex].map(([owner, index]) => [owner, later(index)])),
     firstIndex: later(firstIndex),
     signCounts,
   };
-}
-
-function withoutCredential(record: AgentKeyRecord): AgentKeyRecord {
-  const { keyId, operatorOmni, account, index, label, deviceKeyHash, agentAddress, createdAt, revokedAt } = record;
-  const kept = { keyId, operatorOmni, account, index, label, deviceKeyHash, agentAddress, createdAt };
-  return { ...kept, epoch: record.epoch + 1, ...(revokedAt === undefined ? {} : { revokedAt }) };
 }
