@@ -5,6 +5,7 @@ import { IERC1155Receiver } from "@openzeppelin/contracts/interfaces/IERC1155Rec
 import { IERC1271 } from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import { IERC165 } from "@openzeppelin/contracts/interfaces/IERC165.sol";
 import { IAccount, PackedUserOperation } from "@openzeppelin/contracts/interfaces/IERC4337.sol";
+import { IERC7579Validator } from "@openzeppelin/contracts/interfaces/draft-IERC7579.sol";
 import { IERC721Receiver } from "@openzeppelin/contracts/interfaces/IERC721Receiver.sol";
 import { ERC1271 } from "solady/src/accounts/ERC1271.sol";
 import { Receiver } from "solady/src/accounts/Receiver.sol";
@@ -26,12 +27,22 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
     /// deployment by a probe, never tried at run time.
     address public immutable verifier;
 
+    /// @inheritdoc IMasterAccount
+    address public immutable sessionValidator;
+
+    /// @inheritdoc IMasterAccount
+    address public immutable recovery;
+
     /// @notice Makes the code that clones run.
     /// @param entryPoint_ EntryPoint v0.7 or v0.8.
     /// @param verifier_ The P-256 verifier of this chain.
-    constructor(address entryPoint_, address verifier_) {
+    /// @param sessionValidator_ Validates the operations whose nonce key is its address.
+    /// @param recovery_ Replaces the passkeys where guardians were configured there.
+    constructor(address entryPoint_, address verifier_, address sessionValidator_, address recovery_) {
         entryPoint = entryPoint_;
         verifier = verifier_;
+        sessionValidator = sessionValidator_;
+        recovery = recovery_;
     }
 
     modifier onlyEntryPointOrSelf() {
@@ -40,17 +51,21 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
     }
 
     /// @inheritdoc IAccount
-    /// @dev Only the EntryPoint may call. 0 for a valid signature, 1 for every other; nonce keys other than 0 are 1,
-    /// they are kept for validators other than the passkeys.
+    /// @dev Only the EntryPoint may call. The nonce's key alone chooses who validates: 0 the passkeys (0 for a valid
+    /// signature, 1 for every other), the session validator's address that module; every other is 1.
     function validateUserOp(
         PackedUserOperation calldata userOp,
         bytes32 userOpHash,
         uint256 missingAccountFunds
     ) external returns (uint256 validationData) {
         if (msg.sender != entryPoint) revert CallerNotAllowed(msg.sender);
-        bool valid = _isSignedByPasskey(userOpHash, userOp.signature) && userOp.nonce >> 64 == 0;
+        uint256 key = userOp.nonce >> 64;
+        if (key == 0) {
+            validationData = _isSignedByPasskey(userOpHash, userOp.signature) ? 0 : 1;
+        } else {
+            validationData = key == uint160(sessionValidator) ? _validatedBySession() : 1;
+        }
         assembly ("memory-safe") {
-            validationData := iszero(valid)
             // The EntryPoint checks what it got; a failure here must not hide the answer.
             if missingAccountFunds {
                 pop(call(gas(), caller(), missingAccountFunds, codesize(), 0, codesize(), 0))
@@ -86,6 +101,28 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
 
     function _requireEntryPointOrSelf() private view {
         if (msg.sender != entryPoint && msg.sender != address(this)) revert CallerNotAllowed(msg.sender);
+    }
+
+    /// @dev Asks the session validator about the operation in this call's own calldata: ERC-7579's
+    /// `validateUserOp(PackedUserOperation,bytes32)` reads the first two of our three arguments from the same places.
+    function _validatedBySession() private returns (uint256 validationData) {
+        address validator = sessionValidator;
+        bytes4 selector = IERC7579Validator.validateUserOp.selector;
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            calldatacopy(m, 0x00, calldatasize())
+            mstore(0x00, 0x00)
+            // the selector's four bytes, the rest of the word as it came
+            mstore(m, or(selector, shr(32, shl(32, mload(m)))))
+            if iszero(call(not(0), validator, 0, m, calldatasize(), 0x00, 0x20)) {
+                returndatacopy(m, 0x00, returndatasize())
+                revert(m, returndatasize())
+            }
+            validationData := mload(0x00)
+            if lt(returndatasize(), 0x20) {
+                validationData := 1
+            }
+        }
     }
 
     /// @dev The one signature check, for operations and for ERC-1271 alike.

@@ -17,8 +17,10 @@ contract MasterAccountFactory is IMasterAccountFactory {
     /// @notice Deploys the implementation.
     /// @param entryPoint EntryPoint v0.7 or v0.8 that the accounts obey.
     /// @param verifier The P-256 verifier of this chain: 0x100 where a probe found the precompile, else a contract.
-    constructor(address entryPoint, address verifier) {
-        implementation = address(new MasterAccount(entryPoint, verifier));
+    /// @param sessionValidator The accounts' session validator.
+    /// @param recovery The accounts' recovery contract.
+    constructor(address entryPoint, address verifier, address sessionValidator, address recovery) {
+        implementation = address(new MasterAccount(entryPoint, verifier, sessionValidator, recovery));
     }
 
     /// @inheritdoc IMasterAccountFactory

@@ -20,7 +20,8 @@ struct Passkey {
 /// start `{"type":"webauthn.get","challenge":"`, user presence and verification are required, and `s` is in the lower
 /// half of the order (authenticators give either half: the client replaces `s` by `n - s` where needed).
 ///
-/// The account also has ERC-4337 `validateUserOp` (nonce key 0 only; a bad signature answers 1 and never reverts),
+/// The account also has ERC-4337 `validateUserOp` (nonce key 0: passkeys, a bad signature answers 1 and never reverts;
+/// the session validator's address as key: that module; any other key answers 1),
 /// ERC-1271 `isValidSignature` through ERC-7739, EIP-712 `eip712Domain`, ERC-165, and the ERC-721/1155 callbacks.
 /// @dev "The account" below means a call that the account makes to itself, or that the EntryPoint makes as the
 /// execution of one of its user operations.
@@ -98,6 +99,14 @@ interface IMasterAccount {
     /// @notice The only EntryPoint that the account obeys.
     /// @return Its address, fixed with the implementation.
     function entryPoint() external view returns (address);
+
+    /// @notice The only module that validates operations beside the passkeys: those whose nonce key is its address.
+    /// @return Its address, fixed with the implementation; no other can be installed.
+    function sessionValidator() external view returns (address);
+
+    /// @notice The contract that may replace the passkeys, where the account configured guardians there.
+    /// @return Its address, fixed with the implementation.
+    function recovery() external view returns (address);
 
     /// @notice Executes one call or several; reverts with the first failing call's own data, undoing all.
     /// Only the EntryPoint or the account may call.

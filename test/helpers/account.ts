@@ -154,7 +154,7 @@ export class AccountWorld {
       entryPointAt(address, deployer),
       { chainId: Number(chainId), entryPoint: address, entryPointVersion: version },
       verifier,
-      await ethers.deployContract("MasterAccountFactory", [address, verifier]),
+      await ethers.deployContract("MasterAccountFactory", [address, verifier, ethers.ZeroAddress, ethers.ZeroAddress]),
       await ethers.deployContract("Target"),
     );
   }
