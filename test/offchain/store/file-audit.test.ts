@@ -156,7 +156,8 @@ describe("fileAudit", () => {
     const dir = folders.make();
     const file = join(dir, "rows");
     let next = 0;
-    for (let round = 0; round < 12; round += 1) {
+    // as many rounds as it takes: a slow machine acknowledges less in each
+    for (let round = 0; round < 12 || next <= 100; round += 1) {
       const words = await writeAndKill("audit", dir, next, round * 8);
       const log = await fileAudit({ file });
       await log.close();
@@ -167,7 +168,6 @@ describe("fileAudit", () => {
       expect(found).to.deep.equal(found.map((_, n) => n));
       next = found.length;
     }
-    expect(next).to.be.greaterThan(100);
     expect(verifyAuditFile(file).rows).to.equal(next);
   });
 

@@ -51,8 +51,10 @@ describe("fileReplay", () => {
     const file = newFile();
     const dir = join(file, "..");
     const known: string[] = [];
-    for (let round = 0; round < 30; round += 1) known.push(...(await writeAndKill("replay", dir, 0, round * 3)));
-    expect(known.length).to.be.greaterThan(100);
+    // as many rounds as it takes: a slow machine acknowledges less in each
+    for (let round = 0; round < 30 || known.length <= 100; round += 1) {
+      known.push(...(await writeAndKill("replay", dir, 0, round * 3)));
+    }
 
     const store = await fileReplay({ file, now: () => 0 });
     for (const nonce of known as Hex[]) {

@@ -186,7 +186,8 @@ describe("folderObjects", () => {
     const dir = newDir();
     const acknowledged = new Map<number, number>();
     let next = 0;
-    for (let round = 0; round < 15; round += 1) {
+    // as many rounds as it takes: a slow machine acknowledges less in each
+    for (let round = 0; round < 15 || next <= 50; round += 1) {
       for (const word of await writeAndKill("objects", dir, next, round * 7)) {
         acknowledged.set(Number(word) % 3, Number(word));
         next = Number(word) + 1;
@@ -206,7 +207,6 @@ describe("folderObjects", () => {
       expect(filesOf(dir).filter((file) => file.includes(".tmp-"))).to.deep.equal([]);
       await store.close();
     }
-    expect(next).to.be.greaterThan(50);
   });
 
   it("loses no step of a counter that several processes raise, one after the other's close", async function () {

@@ -46,7 +46,8 @@ describe("openJournal", () => {
     this.timeout(120_000);
     const dir = folders.make();
     let next = 0;
-    for (let round = 0; round < 30; round += 1) {
+    // as many rounds as it takes: a slow machine acknowledges less in each
+    for (let round = 0; round < 30 || next <= 100; round += 1) {
       const words = await writeAndKill("journal", dir, next, round * 4);
       const { journal, lines } = await openJournal(join(dir, "lines"));
       await journal.close();
@@ -62,7 +63,6 @@ describe("openJournal", () => {
       next -= next % 4;
       for (let n = 0; n < next - 4; n += 1) expect(found.has(n), `line ${String(n)} of ${String(next)}`).to.equal(true);
     }
-    expect(next).to.be.greaterThan(100);
   });
 
   it("leaves nothing of a write that failed, and no gap, once it succeeds again", async () => {
