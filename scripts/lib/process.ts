@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, type Server, createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 /** A program that runs until it is stopped, its output in a file. */
@@ -107,16 +107,28 @@ function inheritedEnvironment(): Record<string, string> {
   return kept;
 }
 
-/** Ports of 127.0.0.1 that are free now. */
+/** Below the ports that systems give to whoever asks for any: Linux from 32768, others from 49152. */
+const PORTS = [10_000, 32_000] as const;
+
+/**
+ * Ports of 127.0.0.1 that are free now, and that nobody is given who asks for any port: between the choice and the start of
+ * the service, and while it is restarted, no other test's server or connection takes them.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const held: Server[] = [];
+  while (held.length < count) {
+    const server = createServer();
+    const isFree = await new Promise<boolean>((done) => {
+      server.once("error", () => {
+        done(false);
+      });
+      server.listen(randomInt(...PORTS), "127.0.0.1", () => {
+        done(true);
+      });
+    });
+    if (isFree) held.push(server);
+  }
+  const ports = held.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
 }
