@@ -60,8 +60,7 @@ async function runLane(lane: string, log: string): Promise<Outcome> {
   const began = performance.now();
   const output = openSync(log, "w");
   // a group of its own, so that Ctrl-C reaches this program alone; one file for both streams keeps their order
-  const options = { stdio: ["ignore", output, output], detached: true } as const;
-  const child = spawn("npm", ["run", "--silent", lane], options);
+  const child = spawn("npm", ["run", "--silent", lane], { stdio: ["ignore", output, output], detached: true });
   closeSync(output);
   running.set(lane, { child, log, began });
   console.log(`-- ${lane} begins`);

@@ -20,6 +20,7 @@ import {
 } from "../../../offchain/wire/names";
 import type { Result } from "../../../offchain/wire/result";
 import { addressOf, signDigest } from "../../../offchain/wire/secp256k1";
+import { eventually } from "../../helpers/eventually";
 import { type HardhatNode, startHardhatNode } from "../../helpers/hardhat-node";
 import { type Registries, SOME_COMMITMENT, deployRegistries } from "../../helpers/registries";
 import { type RpcProxy, replaceWord, startRpcProxy } from "../../helpers/rpc-proxy";
@@ -116,6 +117,12 @@ describe("chainReader", () => {
     return block;
   }
 
+  /** Waits until the reader's own polling has seen the newest block. */
+  async function followed(chain: ChainReader): Promise<void> {
+    const newest = await node.provider.getBlockNumber();
+    await eventually(() => Promise.resolve((chain.head()?.number ?? -1) >= newest));
+  }
+
   function expectUnavailable(result: Result<unknown>, words: RegExp): void {
     expect(result.ok).to.equal(false);
     if (result.ok) return;
@@ -162,7 +169,7 @@ describe("chainReader", () => {
       await chain.access(query);
       expect(proxy(0).counts.get("eth_call")).to.equal(1);
       await node.mine();
-      await sleep(250);
+      await followed(chain);
       await chain.access(query);
       expect(proxy(0).counts.get("eth_call")).to.equal(2);
     });
@@ -374,7 +381,7 @@ describe("chainReader", () => {
       expect((await chain.access(one)).ok).to.equal(true);
       faults(1).stuckAt = await node.provider.getBlockNumber();
       await (await registries.sidecarRegistry.revokeDevice(one.deviceKeyHash)).wait();
-      await sleep(300);
+      await followed(chain);
       const after = await chain.access(one);
       expect(after.ok && after.value.deviceNotRevoked).to.equal(false);
       faults(0).isDown = true;
@@ -393,7 +400,7 @@ describe("chainReader", () => {
       expect(await chain.k3Commitment(2)).to.deep.equal({ ok: true, value: ZERO32 });
       const next: Hex = `0x${"44".repeat(32)}`;
       await (await registries.k3EpochCounter.advanceEpoch(next)).wait();
-      await sleep(300);
+      await followed(chain);
       expect(await chain.k3Commitment(2)).to.deep.equal({ ok: true, value: next });
       expect(await chain.k3Commitment(1)).to.deep.equal({ ok: true, value: SOME_COMMITMENT });
       const facts = await chain.access(query);
