@@ -1,16 +1,38 @@
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-import { makeCertificates } from "./lib/certificates";
+import { addCa, dropOldCas, makeCertificates } from "./lib/certificates";
 
-/** `npm run certs -- [--dir .agentkeys/certs] [--force] [--json]`: a CA and SPIFFE-style certificates for mTLS. */
+/**
+ * `npm run certs -- [--dir .agentkeys/certs] [--force | --new-ca | --drop-old-ca] [--json]`: a CA and SPIFFE-style
+ * certificates for mTLS, and the first and last step of a CA's rollover.
+ */
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { dir: { type: "string" }, force: { type: "boolean" }, json: { type: "boolean" } },
+    options: {
+      dir: { type: "string" },
+      force: { type: "boolean", default: false },
+      "new-ca": { type: "boolean", default: false },
+      "drop-old-ca": { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+    },
   });
+  const { force, "new-ca": isFirst, "drop-old-ca": isLast } = values;
+  if ([force, isFirst, isLast].filter(Boolean).length > 1)
+    throw new Error("--force, --new-ca, --drop-old-ca: one of them");
   const dir = resolve(values.dir ?? join(".agentkeys", "certs"));
-  const made = await makeCertificates({ dir, force: values.force ?? false });
-  if (values.json === true) console.log(JSON.stringify(made));
+  if (isFirst || isLast) {
+    if (isFirst) await addCa(dir);
+    else dropOldCas(dir);
+    if (values.json) console.log(JSON.stringify({ dir }));
+    else
+      console.log(
+        `Hand out ${join(dir, "ca.pem")} to every service. ${isFirst ? "Then run certs without --new-ca." : ""}`,
+      );
+    return;
+  }
+  const made = await makeCertificates({ dir, force });
+  if (values.json) console.log(JSON.stringify(made));
   else {
     console.log(`Certificates for mutual TLS between the services, in ${dir}`);
     for (const one of made.certificates)

@@ -1,8 +1,10 @@
+import type { SourceLimits } from "../../offchain/signer/front/source-limits";
 import type { KmsLimits } from "../../offchain/signer/vault/kms/limits";
 
 /** Counts nothing. */
-export const noLimits: KmsLimits = {
+export const noLimits: KmsLimits & SourceLimits = {
   takeSignature: () => undefined,
-  sourceRetryAfter: () => undefined,
-  noteUnproved: () => undefined,
+  retryAfter: () => undefined,
+  enter: () => Promise.resolve(undefined),
+  leave: () => undefined,
 };

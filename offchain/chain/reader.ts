@@ -133,7 +133,8 @@ export function chainReader(options: ChainReaderOptions): ChainReader {
   async function view(read: BlockRead): Promise<Result<Hex>> {
     const agreed = await headForDecision();
     if (!agreed.ok) return agreed;
-    return remember(reads, JSON.stringify(read), async () => {
+    // by its head: one that came since has emptied the cache, and this answer is not of it
+    return remember(reads, `${agreed.value.head.hash} ${JSON.stringify(read)}`, async () => {
       const reply = await readFrom(agreed.value, read);
       return reply.ok ? ok(reply.value.answer) : reply;
     });

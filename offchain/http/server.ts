@@ -7,7 +7,7 @@ import {
   type ServerResponse,
   createServer,
 } from "node:http";
-import { type Server as TlsServer, createServer as createTlsServer } from "node:https";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { SecureContextOptions, TlsOptions } from "node:tls";
@@ -16,13 +16,17 @@ import { PROBLEMS, problemDocument } from "../wire/problem";
 import { type Failure, failure } from "../wire/result";
 import { drain } from "./drain";
 import type { Logger } from "./log";
+import { type TlsConnections, tlsConnections, withoutTickets } from "./tls-connections";
 
 const MAX_HEADER_BYTES = 16 * 1024;
 
 /** A listening server. */
 export interface Listening {
   readonly url: string;
-  /** Uses another certificate from the next connection on; connections that are open stay. */
+  /**
+   * Uses other certificates from the next connection on. Open connections end: with their next answer, or at once where
+   * the client's certificate is below none of the new CAs.
+   */
   renewTls(context: SecureContextOptions): void;
   /** Stops accepting, lets requests in flight end, then closes. */
   close(): Promise<void>;
@@ -54,10 +58,17 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   const latest = new WeakMap<Duplex, { readonly request: IncomingMessage; readonly response: ServerResponse }>();
   const onRequest: RequestListener = (request, response) => {
     latest.set(request.socket, { request, response });
+    if (connections?.admits(request, response) === false) return;
     handler(request, response);
   };
-  const server: Server | TlsServer =
-    options.tls === undefined ? createServer(http, onRequest) : createTlsServer({ ...http, ...options.tls }, onRequest);
+  let connections: TlsConnections | undefined;
+  let server: Server;
+  if (options.tls === undefined) server = createServer(http, onRequest);
+  else {
+    const tlsServer = createTlsServer({ ...http, ...withoutTickets(options.tls) }, onRequest);
+    connections = tlsConnections(tlsServer, options.tls);
+    server = tlsServer;
+  }
   server.on("clientError", (error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }, socket) => {
     const last = latest.get(socket);
     if (last?.response.writableFinished === false && (last.response.headersSent || last.request.complete)) {
@@ -85,7 +96,7 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   return {
     url: `${scheme}://${options.host}:${String(port)}`,
     renewTls(context) {
-      if (options.tls !== undefined) (server as TlsServer).setSecureContext(context);
+      connections?.renew(context);
     },
     close: () => drain(server, options.drainMs),
   };

@@ -1,8 +1,9 @@
-import type { PeerCertificate } from "node:tls";
+import type { DetailedPeerCertificate, PeerCertificate } from "node:tls";
 
 import { Agent, request } from "undici";
 
-import type { TlsFiles, TlsTexts } from "./tls-files";
+import { chainsTo } from "./peer-chain";
+import type { TlsFiles } from "./tls-files";
 import { AUDIT_ROW_PATH, type AuditRowAnswer, type AuditRowRequest, parseAuditRowAnswer } from "../wire/audit-row";
 import { DATA_KEYS_PATH, type DataKeysAnswer, type DataKeysRequest, parseDataKeysAnswer } from "../wire/data-keys";
 import { readJsonObject } from "../wire/json";
@@ -32,11 +33,12 @@ export interface SignerClient {
 
 /** A client over kept-alive mTLS connections; the server must be the signer by its one URI name. @see protocol 3.7 */
 export function signerClient(options: { readonly origin: string; readonly tls: TlsFiles }): SignerClient {
-  let dispatcher = agentWith(options.tls.current());
-  options.tls.onChange((texts) => {
+  const { tls } = options;
+  let dispatcher = agentWith(tls);
+  tls.onChange(() => {
     const before = dispatcher;
-    dispatcher = agentWith(texts);
-    // requests under way end on the connections that they began on
+    dispatcher = agentWith(tls);
+    // requests under way end on the connections that they began on; nothing more is asked over those
     void before.close();
   });
 
@@ -83,22 +85,26 @@ export function signerClient(options: { readonly origin: string; readonly tls: T
     },
     ready: () => exchange("GET", "/readyz"),
     close() {
-      options.tls.close();
+      tls.close();
       return dispatcher.close();
     },
   };
 }
 
-function agentWith(texts: TlsTexts): Agent {
-  const connect = { ...texts, checkServerIdentity: refuseOthers, minVersion: "TLSv1.3" as const };
+function agentWith(tls: TlsFiles): Agent {
+  /** Exactly one name, the signer's, a certificate made for servers, and a CA that is still one when the handshake ends. */
+  const checkServerIdentity = (_host: string, certificate: PeerCertificate): Error | undefined => {
+    const usages = certificate.ext_key_usage as readonly string[] | undefined;
+    if (certificate.subjectaltname !== SIGNER_NAME) return new Error("the server is not the signer");
+    if (usages?.includes("1.3.6.1.5.5.7.3.1") !== true) return new Error("the certificate is not for servers");
+    const { ca } = tls.current();
+    // Node gives the certificates above it too
+    const isBelow = ca === undefined || chainsTo(certificate as DetailedPeerCertificate, ca);
+    return isBelow ? undefined : new Error("the CA was removed meanwhile");
+  };
+  // no session is taken up again: with one, no certificate would be looked at
+  const connect = { ...tls.current(), checkServerIdentity, minVersion: "TLSv1.3" as const, maxCachedSessions: 0 };
   return new Agent({ connect, pipelining: 1, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
-}
-
-/** Exactly one name, the signer's, and a certificate made for servers. */
-function refuseOthers(_host: string, certificate: PeerCertificate): Error | undefined {
-  const usages = certificate.ext_key_usage as readonly string[] | undefined;
-  if (certificate.subjectaltname !== SIGNER_NAME) return new Error("the server is not the signer");
-  return usages?.includes("1.3.6.1.5.5.7.3.1") === true ? undefined : new Error("the certificate is not for servers");
 }
 
 /** The device must learn why the vault refuses it; what says that worker and vault disagree is the signer's trouble. */

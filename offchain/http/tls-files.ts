@@ -79,10 +79,15 @@ function readTexts({ ca, cert, key }: TlsPaths): TlsTexts {
 /** Whole certificates and nothing behind: OpenSSL passes over what it cannot read of a CA's file or of a chain's end. */
 function readCertificates(file: string): Buffer {
   const pem = readFileSync(file);
-  const blocks = pem.toString("latin1").trim().split(CERTIFICATE_END);
-  if (blocks.pop() !== "" || blocks.length === 0) throw new Error(`${file} holds no certificate, or is cut off`);
-  for (const block of blocks) new X509Certificate(block + CERTIFICATE_END);
+  if (certificatesIn(pem).length === 0) throw new Error(`${file} holds no certificate, or is cut off`);
   return pem;
+}
+
+/** The certificates of a PEM text; none where anything else stands behind the last. Throws where one cannot be read. */
+export function certificatesIn(pem: Buffer): readonly X509Certificate[] {
+  const blocks = pem.toString("latin1").trim().split(CERTIFICATE_END);
+  if (blocks.pop() !== "") return [];
+  return blocks.map((block) => new X509Certificate(block + CERTIFICATE_END));
 }
 
 /**

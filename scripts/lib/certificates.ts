@@ -6,6 +6,8 @@ import { join } from "node:path";
 
 import * as x509 from "@peculiar/x509";
 
+import { certificatesIn } from "../../offchain/http/tls-files";
+
 /** Who gets a certificate: file name → SPIFFE id and what it is used for. */
 export const CERTIFICATES = {
   signer: { id: "spiffe://agentkeys/signer", usage: x509.ExtendedKeyUsage.serverAuth },
@@ -47,6 +49,44 @@ export async function makeCertificates(options: {
   return { dir, certificates };
 }
 
+/**
+ * The first step of a CA's rollover: a new CA in front of the one that is there, in one `ca.pem`. Certificates stay those
+ * of the old one; the next `makeCertificates` makes them anew by the new one. The old CA's key is gone: it signs no more.
+ * @throws Error where there is no CA, or one that cannot be told from the new one, or where a rollover is under way
+ */
+export async function addCa(dir: string): Promise<void> {
+  const file = join(dir, "ca.pem");
+  const [old, ...more] = casIn(dir);
+  if (old === undefined) throw new Error(`${file} is not there: there is nothing to roll over`);
+  if (more.length > 0) throw new Error(`${file} has an old CA already: end that rollover with --drop-old-ca`);
+  // of two CAs with one name, TLS finds the right one by this alone
+  if (new x509.X509Certificate(old.raw).getExtension(x509.SubjectKeyIdentifierExtension) === null) {
+    throw new Error(`${file} names no key identifier: use --force, and restart all services together`);
+  }
+  await makeCa(dir, old.toString());
+}
+
+/**
+ * The last step: the new CA alone is left in `ca.pem`.
+ * @throws Error while a certificate is not the new CA's
+ */
+export function dropOldCas(dir: string): void {
+  const file = join(dir, "ca.pem");
+  const [ca, ...old] = casIn(dir);
+  if (ca === undefined || old.length === 0) throw new Error(`${file} has no old CA`);
+  for (const [name, made] of Object.entries(CERTIFICATES)) {
+    if (keptLeaf(dir, name, made, ca) === undefined) {
+      throw new Error(`${name}.pem is not the new CA's: run certs without this option first, and hand it out`);
+    }
+  }
+  writeWhole(file, ca.toString(), 0o644);
+}
+
+function casIn(dir: string): readonly X509Certificate[] {
+  const file = join(dir, "ca.pem");
+  return existsSync(file) ? certificatesIn(readFileSync(file)) : [];
+}
+
 interface Ca {
   readonly certificate: X509Certificate;
   /** Read when something is to be signed. */
@@ -76,7 +116,8 @@ function keptCa(dir: string): Ca | undefined {
   };
 }
 
-async function makeCa(dir: string): Promise<Ca> {
+/** @param old PEM of the CA that stays trusted beside it */
+async function makeCa(dir: string, old = ""): Promise<Ca> {
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
@@ -87,11 +128,13 @@ async function makeCa(dir: string): Promise<Ca> {
       extensions: [
         new x509.BasicConstraintsExtension(true, 0, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto),
+        await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey, false, webcrypto),
       ],
     },
     webcrypto,
   );
-  await writePair(dir, "ca", certificate, keys.privateKey);
+  await writePair(dir, "ca", `${certificate.toString("pem")}\n${old}`, keys.privateKey);
   const privateKey = (): Promise<webcrypto.CryptoKey> => Promise.resolve(keys.privateKey);
   return { certificate: new X509Certificate(certificate.toString("pem")), privateKey };
 }
@@ -105,10 +148,11 @@ async function issue(
   ca: Ca,
 ): Promise<x509.X509Certificate> {
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const issuer = new x509.X509Certificate(ca.certificate.raw);
   const certificate = await x509.X509CertificateGenerator.create(
     {
       subject: `CN=${name}`,
-      issuer: new x509.X509Certificate(ca.certificate.raw).subject,
+      issuer: issuer.subject,
       ...validity(LEAF_DAYS),
       publicKey: keys.publicKey,
       signingKey: await ca.privateKey(),
@@ -118,23 +162,27 @@ async function issue(
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
         new x509.ExtendedKeyUsageExtension([usage]),
         new x509.SubjectAlternativeNameExtension([{ type: "url", value: id }]),
+        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto),
+        await authorityKeyOf(issuer),
       ],
     },
     webcrypto,
   );
-  await writePair(dir, name, certificate, keys.privateKey);
+  await writePair(dir, name, certificate.toString("pem"), keys.privateKey);
   return certificate;
 }
 
-async function writePair(
-  dir: string,
-  name: string,
-  certificate: x509.X509Certificate,
-  key: webcrypto.CryptoKey,
-): Promise<void> {
+/** The CA's own key identifier where it names one, so that both agree; otherwise that of its key. @see RFC 5280 4.2.1.1 */
+async function authorityKeyOf(ca: x509.X509Certificate): Promise<x509.AuthorityKeyIdentifierExtension> {
+  const named = ca.getExtension(x509.SubjectKeyIdentifierExtension);
+  if (named !== null) return new x509.AuthorityKeyIdentifierExtension(named.keyId);
+  return x509.AuthorityKeyIdentifierExtension.create(ca.publicKey, false, webcrypto);
+}
+
+async function writePair(dir: string, name: string, pem: string, key: webcrypto.CryptoKey): Promise<void> {
   const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", key);
   writeWhole(join(dir, `${name}.key`), x509.PemConverter.encode(pkcs8, "PRIVATE KEY"), 0o600);
-  writeWhole(join(dir, `${name}.pem`), certificate.toString("pem"), 0o644);
+  writeWhole(join(dir, `${name}.pem`), pem, 0o644);
 }
 
 function writeWhole(file: string, text: string, mode: number): void {

@@ -45,17 +45,30 @@ export class TestCa {
     return new TestCa(pem, new x509.X509Certificate(pem), key);
   }
 
-  /** Another CA, by default under the same name. */
-  static async fresh(options: { readonly notAfter?: Date } = {}): Promise<TestCa & { readonly keyPem: string }> {
+  /**
+   * Another CA, by default under the same name.
+   * @param options `unnamed`: without a key identifier; `by`: not of its own making, but below that one
+   */
+  static async fresh(
+    options: { readonly notAfter?: Date; readonly unnamed?: boolean; readonly by?: TestCa } = {},
+  ): Promise<TestCa & { readonly keyPem: string }> {
+    const { by } = options;
     const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-    const certificate = await x509.X509CertificateGenerator.createSelfSigned(
+    const subject = by === undefined ? "CN=AgentKeys internal CA" : "CN=AgentKeys issuing CA";
+    const extensions: x509.Extension[] = [new x509.BasicConstraintsExtension(true, by === undefined ? 1 : 0, true)];
+    if (options.unnamed !== true) {
+      extensions.push(await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto));
+    }
+    const certificate = await x509.X509CertificateGenerator.create(
       {
-        name: "CN=AgentKeys internal CA",
+        subject,
+        issuer: by?.certificate.subject ?? subject,
         notBefore: new Date(Date.now() - DAY_MS),
         notAfter: options.notAfter ?? new Date(Date.now() + 3_650 * DAY_MS),
-        keys,
+        publicKey: keys.publicKey,
+        signingKey: by?.key ?? keys.privateKey,
         signingAlgorithm: ALGORITHM,
-        extensions: [new x509.BasicConstraintsExtension(true, 0, true)],
+        extensions,
       },
       webcrypto,
     );
@@ -69,6 +82,8 @@ export class TestCa {
     const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
     const extensions: x509.Extension[] = [new x509.BasicConstraintsExtension(false, undefined, true)];
     if (usages.length > 0) extensions.push(new x509.ExtendedKeyUsageExtension([...usages]));
+    const named = this.certificate.getExtension(x509.SubjectKeyIdentifierExtension);
+    if (named !== null) extensions.push(new x509.AuthorityKeyIdentifierExtension(named.keyId));
     if (names.length > 0) extensions.push(new x509.SubjectAlternativeNameExtension([...names]));
     const certificate = await x509.X509CertificateGenerator.create(
       {

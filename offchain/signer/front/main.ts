@@ -5,10 +5,10 @@ import { serviceMetrics } from "../../http/metrics";
 import { listen, runMain } from "../../http/server";
 import { followTlsFiles } from "../../http/tls-files";
 import { VAULT_PIPE_FD, endWithSupervisor } from "../processes";
-import { kmsLimits } from "../vault/kms/limits";
 import { frontApp } from "./app";
 import { frontConfig } from "./config";
 import { publicApp } from "./public-app";
+import { sourceLimits } from "./source-limits";
 import { vaultClient } from "./vault-client";
 
 const log = serviceLog("signer:front", process.env["SIGNER_LOG_LEVEL"] ?? "info");
@@ -26,7 +26,7 @@ runMain(log, async () => {
     log.warn({ why }, "the vault is gone");
   });
   const metrics = serviceMetrics("signer:front");
-  const limits = kmsLimits({ now: () => performance.now() });
+  const limits = sourceLimits({ now: () => performance.now() });
   const minVersion = "TLSv1.3";
   const publicFace = await listen(publicApp({ vault, limits, log, metrics }), {
     host: config.publicHost,

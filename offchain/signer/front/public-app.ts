@@ -5,16 +5,9 @@ import type { Metrics } from "../../http/metrics";
 import { KMS_LIMIT, type RequestContext, type Route, serviceApp } from "../../http/routes";
 import { KMS_PATHS } from "../../wire/kms";
 import { PROOF_HEADER } from "../../wire/request-proof";
-import { type Result, failure } from "../../wire/result";
+import { type Failure, type Result, failure } from "../../wire/result";
+import type { SourceLimits } from "./source-limits";
 import type { VaultClient } from "./vault-client";
-
-/** Limits by source; they hold what has proved nothing away from the vault. */
-export interface SourceLimits {
-  /** Seconds for which this source is refused. */
-  sourceRetryAfter(source: string): number | undefined;
-  /** Counts one request that proved nothing. */
-  noteUnproved(source: string): void;
-}
 
 /** What the public face is made of. */
 export interface PublicParts {
@@ -39,7 +32,7 @@ export function publicApp(parts: PublicParts): RequestListener {
     path,
     limit: KMS_LIMIT,
     optional: ["authorization", PROOF_HEADER],
-    admit: (source) => tooMany(parts.limits, source),
+    admit: (source) => tooMany(parts.limits.retryAfter(source)),
     handle: (request) => passOn(parts, path, request),
   }));
   const documents = ["/.well-known/openid-configuration", "/.well-known/jwks.json"].map((path): Route => ({
@@ -54,18 +47,29 @@ export function publicApp(parts: PublicParts): RequestListener {
 }
 
 async function passOn(parts: PublicParts, path: string, request: RequestContext): Promise<Result<unknown>> {
+  const source = request.remoteAddress;
+  const refused = tooMany(await parts.limits.enter(source));
+  if (refused !== undefined) return { ok: false, failure: refused };
+  let isProved = false;
+  try {
+    const answer = await askVault(parts.vault, path, request);
+    isProved = answer.ok || !UNPROVED.has(answer.failure.code);
+    return answer;
+  } finally {
+    parts.limits.leave(source, isProved);
+  }
+}
+
+function askVault(vault: VaultClient, path: string, request: RequestContext): Promise<Result<unknown>> {
   const authorization = request.optionalHeader("authorization");
   const proof = request.optionalHeader(PROOF_HEADER);
-  const answer = await parts.vault.ask(`POST ${path}`, "public", request.body, {
+  return vault.ask(`POST ${path}`, "public", request.body, {
     ...(authorization === undefined ? {} : { authorization }),
     ...(proof === undefined ? {} : { proof }),
   });
-  if (!answer.ok && UNPROVED.has(answer.failure.code)) parts.limits.noteUnproved(request.remoteAddress);
-  return answer;
 }
 
-function tooMany(limits: SourceLimits, source: string) {
-  const retryAfter = limits.sourceRetryAfter(source);
+function tooMany(retryAfter: number | undefined): Failure | undefined {
   if (retryAfter === undefined) return undefined;
   return { ...failure("rate_limited", "Too many requests from there proved nothing."), retryAfter };
 }

@@ -1,3 +1,6 @@
+import { atOneHead } from "../../chain/one-head";
+import type { Passkey } from "../../chain/passkeys";
+import type { ChainReader } from "../../chain/reader";
 import { verifyAssertion } from "../../verify/assertion";
 import type { Hex } from "../../wire/bytes";
 import { ceremonyChallenge, ceremonyDigest } from "../../wire/ceremony";
@@ -5,6 +8,7 @@ import { deviceKeyHash } from "../../wire/names";
 import { type Result, ok, refuse } from "../../wire/result";
 import { recoverAddress } from "../../wire/secp256k1";
 import { parseK10Question, parseK11Question } from "../../wire/verify-routes";
+import type { KmsSettings } from "./kms/parts";
 import type { VaultParts } from "./parts";
 
 /**
@@ -28,27 +32,45 @@ export function verifyK10(
   return Promise.resolve(ok({ device_key_hash: hash }));
 }
 
+/** What the question about a passkey is answered with. */
+export interface K11Parts extends Pick<VaultParts, "separator"> {
+  readonly chain: Pick<ChainReader, "masterOf" | "passkeysOf" | "head">;
+  readonly kms: { readonly settings: Pick<KmsSettings, "rpId" | "rpOrigins"> };
+}
+
 /**
- * Whether a passkey of the account made the assertion over a ceremony, by the passkeys that the chain names now. Uses
- * nothing up and changes nothing: a ceremony is begun and used at `/kms/*` alone. @see protocol 3.7, 3.8
+ * Whether a passkey of the account made the assertion over a ceremony, by the master and the passkeys that the chain
+ * names at one block. Uses nothing up and changes nothing: a ceremony is begun and used at `/kms/*` alone.
+ * @see protocol 3.7, 3.8
  */
 export async function verifyK11(
-  parts: VaultParts,
+  parts: K11Parts,
   _caller: string,
   body: Buffer,
 ): Promise<Result<{ readonly cred_id_hash: Hex }>> {
   const parsed = parseK11Question(body);
   if (!parsed.ok) return parsed;
   const { ceremony, nonce, assertion } = parsed.value;
-  const master = await parts.chain.masterOf(ceremony.operatorOmni);
-  if (!master.ok) return master;
-  if (master.value !== ceremony.account) {
+  const { operatorOmni, account } = ceremony;
+  const read = await atOneHead(parts.chain, () => passkeysOfMaster(parts.chain, operatorOmni, account));
+  if (!read.ok) return read;
+  const passkeys = read.value;
+  if (passkeys === undefined) {
     return refuse("device_binding_mismatch", "The account is not the master of this operator.");
   }
-  const passkeys = await parts.chain.passkeysOf(ceremony.account);
-  if (!passkeys.ok) return passkeys;
   const challenge = ceremonyChallenge(nonce, ceremonyDigest(parts.separator, ceremony));
   const { rpId, rpOrigins: origins } = parts.kms.settings;
-  const verified = verifyAssertion({ assertion, challenge, rpId, origins, passkeys: passkeys.value });
+  const verified = verifyAssertion({ assertion, challenge, rpId, origins, passkeys });
   return verified.ok ? ok({ cred_id_hash: verified.value.credIdHash }) : verified;
+}
+
+/** Undefined where the account is not the operator's master; its passkeys are not asked for then. */
+async function passkeysOfMaster(
+  chain: K11Parts["chain"],
+  operatorOmni: Hex,
+  account: Hex,
+): Promise<Result<readonly Passkey[] | undefined>> {
+  const master = await chain.masterOf(operatorOmni);
+  if (!master.ok) return master;
+  return master.value === account ? chain.passkeysOf(account) : ok(undefined);
 }

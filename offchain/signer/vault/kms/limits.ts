@@ -15,6 +15,8 @@ export interface WindowOptions {
 export interface SlidingWindow {
   /** Whole seconds until `take` may succeed again; undefined when it would now. */
   retryAfter(key: string): number | undefined;
+  /** Takes of this key that are left in the window. */
+  room(key: string): number;
   /** Counts one, whatever `retryAfter` says. */
   take(key: string): void;
 }
@@ -60,6 +62,8 @@ export function slidingWindow({ limit, windowMs, maxKeys, now }: WindowOptions):
       return secondsUntil(oldest?.at(-1), at);
     },
 
+    room: (key) => limit - live(key, now() - windowMs).length,
+
     take(key) {
       const at = now();
       const times = [...live(key, at - windowMs), at].slice(-limit);
@@ -81,28 +85,23 @@ export interface SigningCaller {
   readonly deviceKeyHash: string;
 }
 
-/** The signer's limits. @see protocol 3.8 */
+/** The vault's limits. @see protocol 3.8 */
 export interface KmsLimits {
   /** Counts one signature and answers undefined, or counts nothing and answers the seconds of `Retry-After`. */
   takeSignature(caller: SigningCaller): number | undefined;
-  /** Seconds for which this source is refused before anything of its request is looked at. */
-  sourceRetryAfter(source: string): number | undefined;
-  /** Counts one request that proved nothing against its source (a proved one counts against its device only). */
-  noteUnproved(source: string): void;
 }
 
 const MINUTE_MS = 60_000;
 
-/** 20 signatures a minute per credential, 100 per calling device, 60 requests per source that proved nothing. */
-export const KMS_LIMITS = { perCredential: 20, perDevice: 100, perSource: 60 } as const;
+/** 20 signatures a minute per credential, 100 per calling device. */
+export const KMS_LIMITS = { perCredential: 20, perDevice: 100 } as const;
 
-/** The limits of one vault, or of one front; `maxKeys` of each kind are remembered. */
+/** The limits of one vault; `maxKeys` of each kind are remembered. */
 export function kmsLimits(options: { readonly now: () => number; readonly maxKeys?: number }): KmsLimits {
   const { now, maxKeys = 100_000 } = options;
   const minute = (limit: number): SlidingWindow => slidingWindow({ limit, windowMs: MINUTE_MS, maxKeys, now });
   const credentials = minute(KMS_LIMITS.perCredential);
   const devices = minute(KMS_LIMITS.perDevice);
-  const sources = minute(KMS_LIMITS.perSource);
   return {
     takeSignature({ keyId, deviceKeyHash }) {
       const waits = [credentials.retryAfter(keyId) ?? 0, devices.retryAfter(deviceKeyHash) ?? 0];
@@ -111,10 +110,6 @@ export function kmsLimits(options: { readonly now: () => number; readonly maxKey
       credentials.take(keyId);
       devices.take(deviceKeyHash);
       return undefined;
-    },
-    sourceRetryAfter: (source) => sources.retryAfter(sourceKey(source)),
-    noteUnproved(source) {
-      sources.take(sourceKey(source));
     },
   };
 }

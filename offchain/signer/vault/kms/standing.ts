@@ -1,4 +1,5 @@
 import type { AccessFacts } from "../../../chain/access-facts";
+import { atOneHead } from "../../../chain/one-head";
 import type { Passkey } from "../../../chain/passkeys";
 import type { ChainReader } from "../../../chain/reader";
 import type { DeviceRecord } from "../../../chain/sidecar-views";
@@ -23,25 +24,14 @@ export type StandingSource = Pick<ChainReader, "access" | "getDevice" | "masterO
 /** The grant that allows a 32-byte payload to be signed: FETCH on this service of class config. @see protocol 3.8 */
 export const PAYLOAD_GRANT = { dataClass: "config", service: "kms.payload" } as const;
 
-/** Heads that may come while the reads are under way before it is given up. */
-const TRIES = 4;
-
-/**
- * Asks until all reads were made at one head. Heads never go back, so the same one before and after means that it was
- * the same in between. @see protocol 3.5
- */
-export async function standingOf(
+/** All of it at one head. @see protocol 3.5 */
+export function standingOf(
   chain: StandingSource,
   deviceKeyHash: Hex,
   wantsPasskeys: boolean,
 ): Promise<Result<Standing>> {
-  for (let tries = 0; tries < TRIES; tries += 1) {
-    const before = chain.head()?.hash;
-    const standing = await readStanding(chain, deviceKeyHash, wantsPasskeys);
-    if (!standing.ok) return standing;
-    if (before === chain.head()?.hash && before === standing.value.facts.blockHash) return standing;
-  }
-  return refuse("chain_unavailable", "The chain cannot be asked: its head moves faster than it answers.");
+  const read = (): Promise<Result<Standing>> => readStanding(chain, deviceKeyHash, wantsPasskeys);
+  return atOneHead(chain, read, ({ facts }) => facts.blockHash);
 }
 
 async function readStanding(

@@ -2,7 +2,6 @@ import { expect } from "chai";
 import fc from "fast-check";
 
 import {
-  KMS_LIMITS,
   type KmsLimits,
   type SlidingWindow,
   kmsLimits,
@@ -182,21 +181,6 @@ describe("kmsLimits", () => {
     for (let i = 0; i < 500; i += 1) expect(sign(limits, "key 9")).to.equal(60);
     for (let i = 0; i < 20; i += 1) expect(sign(limits, "key 9", `device ${i}`)).to.equal(undefined);
     expect(sign(limits, "key 9", "device 20")).to.equal(60);
-  });
-
-  it("limits sources by what proved nothing, apart from who signs", () => {
-    const clock = testClock();
-    const limits = kmsLimits({ now: clock.now });
-    for (let i = 0; i < KMS_LIMITS.perSource; i += 1) {
-      expect(limits.sourceRetryAfter("192.0.2.1"), `${i}`).to.equal(undefined);
-      limits.noteUnproved("192.0.2.1");
-    }
-    expect(limits.sourceRetryAfter("192.0.2.1")).to.equal(60);
-    expect(limits.sourceRetryAfter("::ffff:192.0.2.1")).to.equal(60);
-    expect(limits.sourceRetryAfter("192.0.2.2")).to.equal(undefined);
-    expect(sign(limits, "192.0.2.1", "192.0.2.1")).to.equal(undefined);
-    clock.at += MINUTE;
-    expect(limits.sourceRetryAfter("192.0.2.1")).to.equal(undefined);
   });
 });
 

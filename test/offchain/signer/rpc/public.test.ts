@@ -4,8 +4,8 @@ import { Agent, request } from "undici";
 import { serviceMetrics } from "../../../../offchain/http/metrics";
 import { type Listening, listen } from "../../../../offchain/http/server";
 import { publicApp } from "../../../../offchain/signer/front/public-app";
+import { sourceLimits } from "../../../../offchain/signer/front/source-limits";
 import type { VaultClient } from "../../../../offchain/signer/front/vault-client";
-import { kmsLimits } from "../../../../offchain/signer/vault/kms/limits";
 import { AUDIT_KEYS_PATH, AUDIT_ROW_PATH } from "../../../../offchain/wire/audit-row";
 import { DATA_KEYS_PATH } from "../../../../offchain/wire/data-keys";
 import { KMS_PATHS } from "../../../../offchain/wire/kms";
@@ -57,7 +57,7 @@ describe("signer: the listener for agents and clouds (protocol 3.7, 3.8)", funct
 
     beforeEach(async () => {
       [asked, answers, clock] = [[], ok({ answered: true }), 1_000];
-      const limits = kmsLimits({ now: () => clock });
+      const limits = sourceLimits({ now: () => clock });
       const app = publicApp({ vault, limits, log: logLines().log, metrics: serviceMetrics("signer:front") });
       face = await listen(app, { host: "127.0.0.1", port: 0 });
     });
