@@ -121,24 +121,24 @@ struct SessionSponsor {
 
 /// @notice What is stored of a rule.
 struct RuleState {
-    /// @dev False where the session has no such rule.
-    bool isGranted;
-    /// @dev How many predicates it has.
-    uint8 predicates;
-    /// @dev As in {Rule}, wei.
-    uint80 valuePerCall;
-    /// @dev As in {Rule}, wei.
-    uint80 valueTotal;
     /// @dev Of `valueTotal`, wei.
     uint80 valueSpent;
+    /// @dev As in {Rule}, wei.
+    uint80 valueTotal;
+    /// @dev As in {Rule}, wei.
+    uint80 valuePerCall;
+    /// @dev How many predicates it has.
+    uint8 predicates;
+    /// @dev False where the session has no such rule.
+    bool isGranted;
 }
 
 /// @notice What is stored of a token's limit.
 struct TokenState {
-    /// @dev As in {TokenLimit}; zero where there is none.
-    uint128 total;
     /// @dev Of `total`.
     uint128 spent;
+    /// @dev As in {TokenLimit}; zero where there is none.
+    uint128 total;
 }
 
 /// @notice Which limit an operation would exceed.

@@ -1,80 +1,117 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import { Predicate, Rule, Session } from "../interfaces/ISessionKeyValidator.sol";
+import { Predicate, Rule, Session, TokenLimit } from "../interfaces/ISessionKeyValidator.sol";
 
-/// @title EIP-712 hash of a grant
-/// @dev Structs without dynamic members are hashed as the ABI encodes them, which is the same.
+/// @title EIP-712 digest of a grant
+/// @notice Domain "AgentKeys SessionKeyValidator" version "1", this chain, this contract; type `GrantSession`.
+/// @dev Words are hashed as they lie in the calldata: a dirty one makes a digest that nobody signed.
 library SessionHash {
-    string private constant PREDICATE = "Predicate(uint16 word,uint8 comparison,bytes32 value)";
-    string private constant RULE =
-        "Rule(address target,bytes4 selector,uint80 valuePerCall,uint80 valueTotal,Predicate[] predicates)";
-    string private constant SESSION =
-        "Session(bytes32 actorOmni,address key,uint32 validAfter,uint32 validUntil,uint24 windowSeconds,uint16 callsPerWindow,uint40 gasPerOperationGwei,uint40 gasTotalGwei,address paymaster,uint40 paymasterTotalGwei,Rule[] rules,TokenLimit[] tokenLimits)";
-    string private constant TOKEN_LIMIT = "TokenLimit(address token,uint128 total)";
-    string private constant GRANT =
-        "GrantSession(address account,uint32 generation,uint256 nonce,uint256 deadline,Session session)";
+    bytes32 private constant DOMAIN_TYPE = keccak256(
+        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    );
+    bytes32 private constant NAME = keccak256("AgentKeys SessionKeyValidator");
+    bytes32 private constant VERSION = keccak256("1");
 
-    bytes32 private constant PREDICATE_TYPE = keccak256(bytes(PREDICATE));
-    bytes32 private constant RULE_TYPE = keccak256(abi.encodePacked(RULE, PREDICATE));
-    bytes32 private constant TOKEN_LIMIT_TYPE = keccak256(bytes(TOKEN_LIMIT));
-    bytes32 private constant SESSION_TYPE = keccak256(abi.encodePacked(SESSION, PREDICATE, RULE, TOKEN_LIMIT));
-    bytes32 private constant GRANT_TYPE = keccak256(abi.encodePacked(GRANT, PREDICATE, RULE, SESSION, TOKEN_LIMIT));
+    bytes32 private constant PREDICATE_TYPE = keccak256("Predicate(uint16 word,uint8 comparison,bytes32 value)");
+    bytes32 private constant TOKEN_LIMIT_TYPE = keccak256("TokenLimit(address token,uint128 total)");
+    bytes32 private constant RULE_TYPE = keccak256(
+        "Rule(address target,bytes4 selector,uint80 valuePerCall,uint80 valueTotal,Predicate[] predicates)"
+        "Predicate(uint16 word,uint8 comparison,bytes32 value)"
+    );
+    bytes32 private constant SESSION_TYPE = keccak256(
+        "Session(bytes32 actorOmni,address key,uint32 validAfter,uint32 validUntil,uint24 windowSeconds,"
+        "uint16 callsPerWindow,uint40 gasPerOperationGwei,uint40 gasTotalGwei,address paymaster,"
+        "uint40 paymasterTotalGwei,Rule[] rules,TokenLimit[] tokenLimits)"
+        "Predicate(uint16 word,uint8 comparison,bytes32 value)"
+        "Rule(address target,bytes4 selector,uint80 valuePerCall,uint80 valueTotal,Predicate[] predicates)"
+        "TokenLimit(address token,uint128 total)"
+    );
+    bytes32 private constant GRANT_TYPE = keccak256(
+        "GrantSession(address account,uint32 generation,uint256 nonce,uint256 deadline,Session session)"
+        "Predicate(uint16 word,uint8 comparison,bytes32 value)"
+        "Rule(address target,bytes4 selector,uint80 valuePerCall,uint80 valueTotal,Predicate[] predicates)"
+        "Session(bytes32 actorOmni,address key,uint32 validAfter,uint32 validUntil,uint24 windowSeconds,"
+        "uint16 callsPerWindow,uint40 gasPerOperationGwei,uint40 gasTotalGwei,address paymaster,"
+        "uint40 paymasterTotalGwei,Rule[] rules,TokenLimit[] tokenLimits)"
+        "TokenLimit(address token,uint128 total)"
+    );
 
-    /// @dev hashStruct of `GrantSession`.
-    function ofGrant(
+    /// @notice What an account signs.
+    /// @param account Who grants.
+    /// @param generation The account's.
+    /// @param nonce The grant's.
+    /// @param deadline Unix seconds.
+    /// @param session What is granted.
+    function digest(
         address account,
-        uint32 generation,
+        uint256 generation,
         uint256 nonce,
         uint256 deadline,
         Session calldata session
-    ) internal pure returns (bytes32) {
-        return keccak256(abi.encode(GRANT_TYPE, account, generation, nonce, deadline, _ofSession(session)));
+    ) internal view returns (bytes32) {
+        bytes32 domain = keccak256(abi.encode(DOMAIN_TYPE, NAME, VERSION, block.chainid, address(this)));
+        bytes32 grant = keccak256(abi.encode(GRANT_TYPE, account, generation, nonce, deadline, _ofSession(session)));
+        return keccak256(abi.encodePacked(hex"1901", domain, grant));
     }
 
-    function _ofSession(Session calldata session) private pure returns (bytes32) {
-        bytes32[] memory rules = new bytes32[](session.rules.length);
-        for (uint256 i = 0; i < rules.length; ++i) rules[i] = _ofRule(session.rules[i]);
-        bytes32[] memory limits = new bytes32[](session.tokenLimits.length);
-        for (uint256 i = 0; i < limits.length; ++i) {
-            limits[i] = keccak256(abi.encode(TOKEN_LIMIT_TYPE, session.tokenLimits[i]));
+    function _ofSession(Session calldata session) private pure returns (bytes32 hash) {
+        TokenLimit[] calldata limits = session.tokenLimits;
+        bytes32 type_ = SESSION_TYPE;
+        bytes32 rules = _ofRules(session.rules);
+        bytes32 tokens;
+        assembly ("memory-safe") {
+            tokens := limits.offset
         }
-        return
-            keccak256(
-                abi.encode(
-                    SESSION_TYPE,
-                    session.actorOmni,
-                    session.key,
-                    session.validAfter,
-                    session.validUntil,
-                    session.windowSeconds,
-                    session.callsPerWindow,
-                    session.gasPerOperationGwei,
-                    session.gasTotalGwei,
-                    session.paymaster,
-                    session.paymasterTotalGwei,
-                    keccak256(abi.encodePacked(rules)),
-                    keccak256(abi.encodePacked(limits))
-                )
-            );
+        tokens = _ofStatic(TOKEN_LIMIT_TYPE, uint256(tokens), limits.length, 0x40);
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore(m, type_)
+            calldatacopy(add(m, 0x20), session, 0x140) // the ten members before the arrays
+            mstore(add(m, 0x160), rules)
+            mstore(add(m, 0x180), tokens)
+            hash := keccak256(m, 0x1a0)
+        }
     }
 
-    function _ofRule(Rule calldata rule) private pure returns (bytes32) {
-        bytes32[] memory predicates = new bytes32[](rule.predicates.length);
-        for (uint256 i = 0; i < predicates.length; ++i) {
-            Predicate calldata predicate = rule.predicates[i];
-            predicates[i] = keccak256(abi.encode(PREDICATE_TYPE, predicate));
+    function _ofRules(Rule[] calldata rules) private pure returns (bytes32) {
+        bytes32[] memory hashes = new bytes32[](rules.length);
+        bytes32 type_ = RULE_TYPE;
+        for (uint256 i = 0; i < hashes.length; ++i) {
+            Rule calldata rule = rules[i];
+            Predicate[] calldata predicates = rule.predicates;
+            uint256 offset;
+            assembly ("memory-safe") {
+                offset := predicates.offset
+            }
+            bytes32 hash = _ofStatic(PREDICATE_TYPE, offset, predicates.length, 0x60);
+            assembly ("memory-safe") {
+                let m := mload(0x40)
+                mstore(m, type_)
+                calldatacopy(add(m, 0x20), rule, 0x80) // the four members before the array
+                mstore(add(m, 0xa0), hash)
+                hash := keccak256(m, 0xc0)
+            }
+            hashes[i] = hash;
         }
-        return
-            keccak256(
-                abi.encode(
-                    RULE_TYPE,
-                    rule.target,
-                    rule.selector,
-                    rule.valuePerCall,
-                    rule.valueTotal,
-                    keccak256(abi.encodePacked(predicates))
-                )
-            );
+        return keccak256(abi.encodePacked(hashes));
+    }
+
+    /// @dev Array of structs without dynamic members, each of `size` bytes, at most 0x60.
+    function _ofStatic(bytes32 type_, uint256 offset, uint256 count, uint256 size) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            let hashes := add(m, 0x80)
+            mstore(m, type_)
+            for {
+                let i := 0
+            } lt(i, count) {
+                i := add(i, 1)
+            } {
+                calldatacopy(add(m, 0x20), add(offset, mul(i, size)), size)
+                mstore(add(hashes, shl(5, i)), keccak256(m, add(size, 0x20)))
+            }
+            hash := keccak256(hashes, shl(5, count))
+        }
     }
 }

@@ -9,35 +9,18 @@ library TokenSpend {
     /// @param data Its data.
     /// @return isSpend Whether its selector is one of those below.
     /// @return token The token: the target, or with Permit2 what the call says.
-    /// @return amount In the token's smallest unit; 2^256 - 1 where the data are cut short or no address is named.
+    /// @return amount In the token's smallest unit; 2^256 - 1 where the data are cut short or name no address.
     function spentBy(
         address target,
         bytes calldata data
     ) internal pure returns (bool isSpend, address token, uint256 amount) {
-        bytes4 selector = bytes4(data);
-        uint256 amountWord = 1;
-        uint256 tokenWord = type(uint256).max;
-        if (
-            selector == 0xa9059cbb || // transfer(address,uint256)
-            selector == 0x095ea7b3 || // approve(address,uint256)
-            selector == 0x39509351 || // increaseAllowance(address,uint256)
-            selector == 0xd73dd623 // increaseApproval(address,uint256)
-        ) {
-            // as set above
-        } else if (selector == 0x23b872dd) {
-            amountWord = 2; // transferFrom(address,address,uint256)
-        } else if (selector == 0x87517c45) {
-            (amountWord, tokenWord) = (2, 0); // Permit2: approve(address,address,uint160,uint48)
-        } else if (selector == 0x36c78516) {
-            (amountWord, tokenWord) = (2, 3); // Permit2: transferFrom(address,address,uint160,address)
-        } else {
-            return (false, address(0), 0);
-        }
+        uint256 place = _place(bytes4(data));
+        if (place == 0) return (false, token, 0);
         isSpend = true;
-        amount = word(data, amountWord);
+        amount = word(data, place & 0xf);
         token = target;
-        if (tokenWord < 4) {
-            uint256 named = word(data, tokenWord);
+        if (place > 0xf) {
+            uint256 named = word(data, (place >> 4) - 1);
             token = address(uint160(named));
             if (named >> 160 != 0) amount = type(uint256).max;
         }
@@ -52,13 +35,47 @@ library TokenSpend {
 
     /// @notice A parameter of a call.
     /// @param data The call's data.
-    /// @param index Which word after the selector, from 0.
+    /// @param index Which word after the selector, from 0; at most 32 bits.
     /// @return value The word; 2^256 - 1 where the data end before it: more than any limit.
     function word(bytes calldata data, uint256 index) internal pure returns (uint256 value) {
-        uint256 at = 4 + 32 * index;
-        if (data.length < at + 32) return type(uint256).max;
         assembly ("memory-safe") {
-            value := calldataload(add(data.offset, at))
+            let at := add(4, shl(5, index))
+            value := or(calldataload(add(data.offset, at)), sub(0, lt(data.length, add(at, 32))))
+        }
+    }
+
+    /// @dev Lowest four bits: which word is the amount. Those above: one more than which word is the token, or 0.
+    function _place(bytes4 selector) private pure returns (uint256 place) {
+        assembly ("memory-safe") {
+            switch shr(224, selector)
+            // transfer(address,uint256)
+            case 0xa9059cbb {
+                place := 1
+            }
+            // approve(address,uint256)
+            case 0x095ea7b3 {
+                place := 1
+            }
+            // increaseAllowance(address,uint256)
+            case 0x39509351 {
+                place := 1
+            }
+            // increaseApproval(address,uint256)
+            case 0xd73dd623 {
+                place := 1
+            }
+            // transferFrom(address,address,uint256)
+            case 0x23b872dd {
+                place := 2
+            }
+            // Permit2: approve(address,address,uint160,uint48)
+            case 0x87517c45 {
+                place := 0x12
+            }
+            // Permit2: transferFrom(address,address,uint160,address)
+            case 0x36c78516 {
+                place := 0x42
+            }
         }
     }
 }

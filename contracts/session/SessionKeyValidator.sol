@@ -3,31 +3,25 @@ pragma solidity 0.8.30;
 
 import { PackedUserOperation } from "@openzeppelin/contracts/interfaces/IERC4337.sol";
 import { IERC7579Module, IERC7579Validator } from "@openzeppelin/contracts/interfaces/draft-IERC7579.sol";
-import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import { MessageHashUtils } from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {
-    Comparison,
-    Limit,
-    RuleState,
-    SessionHead,
-    SessionSpent,
-    SessionSponsor,
-    TokenState
-} from "../interfaces/ISessionKeyValidator.sol";
+import { Limit } from "../interfaces/ISessionKeyValidator.sol";
 import { CanonicalExecution } from "../libraries/CanonicalExecution.sol";
 import { TokenSpend } from "../libraries/TokenSpend.sol";
-import { SessionStore } from "./SessionStore.sol";
+import { SessionGrants } from "./SessionGrants.sol";
 
 /// @title Agents sign for an account, inside of what its owner granted
 /// @notice Decides an operation and counts it; see `ISessionKeyValidator`.
 /// @dev A target that may never be called has no rule, because none can be granted: so it is refused here as well. Limits
 /// are counted for a wrong signature of the right form too, so that estimates are true; the EntryPoint undoes it all.
-contract SessionKeyValidator is SessionStore {
+contract SessionKeyValidator is SessionGrants {
     /// @dev 0x08 ‖ account(20) ‖ key(20) ‖ r ‖ s ‖ v.
     uint256 private constant SIGNATURE_LENGTH = 106;
+    uint256 private constant SIGNATURE_TAG = 0x08 << 160;
 
-    /// @dev No gas field and no fee of an operation that the EntryPoint takes is above it; sums and products stay exact.
+    /// @dev Half of secp256k1's order: the highest low `s`.
+    uint256 private constant MAX_S = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
+
+    /// @dev The EntryPoint takes no gas field and no fee above it; sums and products of such stay exact.
     uint256 private constant MAX_GAS_FIELD = type(uint120).max;
 
     /// @dev paymaster(20) ‖ verification gas(16) ‖ post-operation gas(16).
@@ -36,12 +30,12 @@ contract SessionKeyValidator is SessionStore {
     /// @notice Makes the validator of the accounts of one EntryPoint and one recovery contract.
     /// @param entryPoint EntryPoint v0.7 or v0.8.
     /// @param recovery_ The accounts' recovery contract, whose pending recoveries stop grants.
-    /// @param ownContracts At most six others that no key may call: registries, audit, epoch counter, paymaster, factory.
+    /// @param ownContracts All others that no key may call: registries, epoch counter, audit, paymaster, factory.
     constructor(
         address entryPoint,
         address recovery_,
         address[] memory ownContracts
-    ) SessionStore(entryPoint, recovery_, ownContracts) {}
+    ) SessionGrants(entryPoint, recovery_, ownContracts) {}
 
     /// @inheritdoc IERC7579Validator
     function validateUserOp(
@@ -50,22 +44,24 @@ contract SessionKeyValidator is SessionStore {
     ) external returns (uint256 validationData) {
         address account = msg.sender;
         bytes calldata signature = userOp.signature;
-        if (signature.length != SIGNATURE_LENGTH || signature[0] != 0x08) return 1;
-        if (address(bytes20(signature[1:21])) != account || userOp.sender != account) return 1;
-        address key = address(bytes20(signature[21:41]));
+        uint256 owner;
+        uint256 key;
+        assembly ("memory-safe") {
+            owner := shr(88, calldataload(signature.offset))
+            key := shr(96, calldataload(add(signature.offset, 21)))
+        }
+        if (signature.length != SIGNATURE_LENGTH || owner != SIGNATURE_TAG | uint160(account)) return 1;
+        if (userOp.sender != account) return 1;
 
-        SessionHead memory head = _heads[key][account];
-        if (head.validUntil == 0 || head.generation != _generations[account]) revert SessionNotLive(account, key);
-        if (userOp.initCode.length != 0) revert InitCodeNotAllowed();
+        uint256 head = _load(HEAD | key, account);
+        if (!_isUnrevoked(head, account)) _fail(SessionNotLive.selector, 2, uint160(account), key, 0);
+        if (userOp.initCode.length != 0) _fail(InitCodeNotAllowed.selector, 0, 0, 0, 0);
 
-        SessionSpent memory spent = _spentOf(account, key, head.serial);
-        _countGas(account, key, head, spent, userOp);
-        validationData = _countCalls(account, key, head, spent, userOp.callData);
-        _spent[key][account] = spent;
-
-        bytes32 digest = MessageHashUtils.toEthSignedMessageHash(userOpHash);
-        (address signer, , ) = ECDSA.tryRecoverCalldata(digest, signature[41:]);
-        if (signer != key) validationData |= 1;
+        uint256 spent = _loadOf(SPENT, key, _serial(head), account);
+        spent = _countGas(account, key, head, spent, userOp);
+        (validationData, spent) = _countCalls(account, key, head, spent, userOp.callData);
+        _save(SPENT | key, account, spent);
+        if (!_isSignedBy(key, userOpHash, signature)) validationData |= 1;
     }
 
     /// @notice Never valid: a session key signs operations and nothing else.
@@ -88,134 +84,167 @@ contract SessionKeyValidator is SessionStore {
     /// @dev All five gas fields times maxFeePerGas, against the operation's limit and what is left for whoever pays.
     function _countGas(
         address account,
-        address key,
-        SessionHead memory head,
-        SessionSpent memory spent,
+        uint256 key,
+        uint256 head,
+        uint256 spent,
         PackedUserOperation calldata userOp
-    ) private view {
-        uint256 verification = uint256(userOp.accountGasLimits) >> 128;
-        uint256 execution = uint128(uint256(userOp.accountGasLimits));
-        uint256 before = userOp.preVerificationGas;
-        uint256 fee = uint128(uint256(userOp.gasFees));
-        uint256 all = verification | execution | before | fee;
-        uint256 gas = 0;
-        bytes calldata sponsor = userOp.paymasterAndData;
-        if (sponsor.length >= PAYMASTER_HEAD) {
-            uint256 paymasterVerification = uint128(bytes16(sponsor[20:36]));
-            uint256 afterwards = uint128(bytes16(sponsor[36:52]));
-            all |= paymasterVerification | afterwards;
-            unchecked {
-                gas = paymasterVerification + afterwards;
-            }
-        }
-        if (all > MAX_GAS_FIELD) revert LimitExceeded(Limit.GAS_PER_OPERATION, all, head.gasPerOperationGwei);
-        uint256 cost;
+    ) private view returns (uint256) {
         unchecked {
-            cost = ((gas + verification + execution + before) * fee + 1 gwei - 1) / 1 gwei;
-        }
-        _requireLeft(Limit.GAS_PER_OPERATION, cost, head.gasPerOperationGwei, 0);
-        if (sponsor.length == 0) {
-            _requireLeft(Limit.GAS_TOTAL, cost, head.gasTotalGwei, spent.gasGwei);
-            spent.gasGwei += uint48(cost);
-        } else {
-            SessionSponsor memory named = _sponsorOf(account, key, head.serial);
-            address paymaster = address(bytes20(sponsor));
-            if (sponsor.length < PAYMASTER_HEAD || paymaster == address(0) || paymaster != named.paymaster) {
-                revert PaymasterNotAllowed(paymaster);
+            bytes calldata sponsor = userOp.paymasterAndData;
+            uint256 fee = uint128(uint256(userOp.gasFees));
+            uint256 gas = userOp.preVerificationGas;
+            uint256 all = fee | gas;
+            (gas, all) = _addTwo(gas, all, uint256(userOp.accountGasLimits));
+            uint256 paymaster;
+            if (sponsor.length != 0) {
+                uint256 two;
+                assembly ("memory-safe") {
+                    paymaster := shr(96, calldataload(sponsor.offset))
+                    two := calldataload(add(sponsor.offset, 20))
+                }
+                if (sponsor.length < PAYMASTER_HEAD || paymaster == 0) {
+                    _fail(PaymasterNotAllowed.selector, 1, paymaster, 0, 0);
+                }
+                (gas, all) = _addTwo(gas, all, two);
             }
-            _requireLeft(Limit.PAYMASTER_TOTAL, cost, named.totalGwei, spent.paymasterGwei);
-            spent.paymasterGwei += uint48(cost);
+            uint256 cost = all > MAX_GAS_FIELD ? all : (gas * fee + 1 gwei - 1) / 1 gwei;
+            _requireLeft(Limit.GAS_PER_OPERATION, cost, uint40(head >> 176), 0);
+            if (paymaster == 0) {
+                _requireLeft(Limit.GAS_TOTAL, cost, head >> 216, uint48(spent >> 80));
+                return spent + (cost << 80);
+            }
+            uint256 named = _loadOf(SPONSOR, key, _serial(head), account);
+            if (uint160(named >> 32) != paymaster) _fail(PaymasterNotAllowed.selector, 1, paymaster, 0, 0);
+            _requireLeft(Limit.PAYMASTER_TOTAL, cost, named >> 192, uint48(spent >> 128));
+            return spent + (cost << 128);
         }
     }
 
-    /// @dev Reads every call, counts it, and returns the time range.
+    /// @dev Adds both halves of a word to a sum, and their bits to what shows the highest one.
+    function _addTwo(uint256 sum, uint256 bits, uint256 two) private pure returns (uint256, uint256) {
+        unchecked {
+            return (sum + (two >> 128) + uint128(two), bits | (two >> 128) | uint128(two));
+        }
+    }
+
+    /// @dev Reads every call and counts it.
     function _countCalls(
         address account,
-        address key,
-        SessionHead memory head,
-        SessionSpent memory spent,
+        uint256 key,
+        uint256 head,
+        uint256 spent,
         bytes calldata callData
-    ) private returns (uint256 timeRange) {
-        (bytes calldata data, uint32 window, uint256 count, uint256 at) = CanonicalExecution.open(callData);
-        timeRange = _countRate(head, spent, window, count);
-        for (uint256 i = 0; i < count; ++i) {
-            address to;
-            uint256 value;
-            bytes calldata inner;
-            (to, value, inner, at) = CanonicalExecution.callAt(data, at, i);
-            _countCall(account, key, head.serial, to, value, inner);
+    ) private returns (uint256 timeRange, uint256) {
+        (bytes calldata data, uint256 window, uint256 count, uint256 at) = CanonicalExecution.open(callData);
+        (timeRange, spent) = _countRate(head, spent, window, count);
+        unchecked {
+            for (uint256 i = 0; i < count; ++i) {
+                address to;
+                uint256 value;
+                bytes calldata inner;
+                (to, value, inner, at) = CanonicalExecution.callAt(data, at, i);
+                _countCall(account, key, _serial(head), to, value, inner);
+            }
         }
-        CanonicalExecution.close(data, at);
+        if (at != data.length) _fail(CallDataNotCanonical.selector, 0, 0, 0, 0);
+        return (timeRange, spent);
     }
 
     function _countRate(
-        SessionHead memory head,
-        SessionSpent memory spent,
-        uint32 window,
+        uint256 head,
+        uint256 spent,
+        uint256 window,
         uint256 count
-    ) private pure returns (uint256 timeRange) {
-        uint256 start = uint256(window) * head.windowSeconds;
-        uint256 end = start + head.windowSeconds;
-        if (start < head.validAfter) start = head.validAfter;
-        if (end > head.validUntil) end = head.validUntil;
-        if (start >= end || window < spent.window) revert WindowNotAllowed(window);
-        uint256 before = window == spent.window ? spent.calls : 0;
-        _requireLeft(Limit.CALLS_PER_WINDOW, count, head.callsPerWindow, before);
-        (spent.window, spent.calls) = (window, uint16(before + count));
-        // ERC-4337's validUntil is the last second that is valid
-        return (start << 208) | ((end - 1) << 160);
+    ) private pure returns (uint256 timeRange, uint256) {
+        unchecked {
+            uint256 counted = uint32(spent >> 32);
+            uint256 start = window * uint24(head >> 136);
+            uint256 end = start + uint24(head >> 136);
+            if (start < uint32(head >> 32)) start = uint32(head >> 32);
+            if (end > uint32(head)) end = uint32(head);
+            if (start >= end || window < counted) _fail(WindowNotAllowed.selector, 1, window, 0, 0);
+            uint256 before = window == counted ? uint16(spent >> 64) : 0;
+            _requireLeft(Limit.CALLS_PER_WINDOW, count, uint16(head >> 160), before);
+            spent = ((spent >> 80) << 80) | ((before + count) << 64) | (window << 32) | uint32(spent);
+            // ERC-4337's validUntil is the last second that is valid
+            return ((start << 208) | ((end - 1) << 160), spent);
+        }
     }
 
     function _countCall(
         address account,
-        address key,
-        uint32 serial,
+        uint256 key,
+        uint256 serial,
         address to,
         uint256 value,
         bytes calldata data
     ) private {
         bytes4 selector = bytes4(data); // shorter data are padded with zeros
-        if (data.length >= 4 ? selector == 0 : data.length != 0) revert RuleUnknown(to, 0);
-        StoredRule storage rule = _rule(account, key, serial, to, selector);
-        RuleState memory state = rule.state;
-        if (!state.isGranted) revert RuleUnknown(to, selector);
-        if (state.predicates != 0) _requirePredicates(rule, state.predicates, to, data);
-        if (value != 0) {
-            _requireLeft(Limit.VALUE_PER_CALL, value, state.valuePerCall, 0);
-            _requireLeft(Limit.VALUE_TOTAL, value, state.valueTotal, state.valueSpent);
-            state.valueSpent += uint80(value);
-            rule.state = state;
-        }
-        (bool isSpend, address token, uint256 amount) = TokenSpend.spentBy(to, data);
-        if (isSpend) {
-            TokenState storage limit = _token(account, key, serial, token);
-            _requireLeft(Limit.TOKEN_TOTAL, amount, limit.total, limit.spent);
-            limit.spent += uint128(amount);
+        uint256 slot = _ruleSlot(key, serial, to, selector, account);
+        uint256 rule = _read(slot);
+        if (data.length < 4 ? data.length != 0 : selector == 0) rule = 0;
+        if (rule == 0) _failRule(RuleUnknown.selector, to, selector);
+        uint256 predicates = uint8(rule >> 240);
+        if (predicates != 0) _requirePredicates(slot, predicates, to, data);
+        unchecked {
+            if (value != 0) {
+                _requireLeft(Limit.VALUE_PER_CALL, value, uint80(rule >> 160), 0);
+                _requireLeft(Limit.VALUE_TOTAL, value, uint80(rule >> 80), uint80(rule));
+                _write(slot, rule + value);
+            }
+            (bool isSpend, address token, uint256 amount) = TokenSpend.spentBy(to, data);
+            if (isSpend) {
+                slot = _tokenSlot(key, serial, token, account);
+                uint256 state = _read(slot);
+                _requireLeft(Limit.TOKEN_TOTAL, amount, state >> 128, uint128(state));
+                _write(slot, state + amount);
+            }
         }
     }
 
-    function _requirePredicates(StoredRule storage rule, uint256 count, address to, bytes calldata data) private view {
-        uint256 places = rule.places;
-        for (uint256 i = 0; i < count; ++i) {
-            uint256 place = uint16(places >> (16 * i));
-            uint256 index = place >> 4;
-            uint256 word = TokenSpend.word(data, index);
-            uint256 wanted = uint256(rule.values[i]);
-            Comparison comparison = Comparison(place & 0xf);
-            bool holds =
-                comparison == Comparison.EQUAL
-                    ? word == wanted
-                    : comparison == Comparison.NOT_EQUAL
-                        ? word != wanted
-                        : comparison == Comparison.AT_MOST
-                            ? word <= wanted
-                            : word >= wanted;
-            if (!holds || data.length < 36 + 32 * index) revert PredicateFailed(to, bytes4(data), i);
+    function _requirePredicates(uint256 slot, uint256 count, address to, bytes calldata data) private view {
+        unchecked {
+            uint256 places = _read(slot + 1);
+            for (uint256 i = 0; i < count; ++i) {
+                uint256 index = uint16(places >> (16 * i)) >> 4;
+                uint256 comparison = (places >> (16 * i)) & 0xf;
+                uint256 word = TokenSpend.word(data, index);
+                uint256 wanted = _read(slot + 2 + i);
+                // Comparison: EQUAL, NOT_EQUAL, AT_MOST, AT_LEAST
+                bool holds =
+                    comparison < 2
+                        ? (word == wanted) == (comparison == 0)
+                        : (comparison == 2 ? word <= wanted : word >= wanted);
+                if (!holds || data.length < 36 + 32 * index) {
+                    _fail(PredicateFailed.selector, 3, uint160(to), uint256(bytes32(bytes4(data))), i);
+                }
+            }
         }
     }
 
     function _requireLeft(Limit limit, uint256 wanted, uint256 total, uint256 spent) private pure {
         uint256 left = total - spent;
-        if (wanted > left) revert LimitExceeded(limit, wanted, left);
+        // a limit that was not granted lets nothing pass, not even nothing
+        if (wanted > left || total == 0) _fail(LimitExceeded.selector, 3, uint256(limit), wanted, left);
+    }
+
+    /// @dev ECDSA over the EIP-191 hash of the operation's; low `s` only. All gas is forwarded with `not(0)`: compiled
+    /// through the IR, other opcodes come between GAS and its call, which ERC-7562 [OP-012] forbids.
+    function _isSignedBy(
+        uint256 key,
+        bytes32 userOpHash,
+        bytes calldata signature
+    ) private view returns (bool isSigned) {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore(0x00, "\x19Ethereum Signed Message:\n32")
+            mstore(0x1c, userOpHash)
+            mstore(m, keccak256(0x00, 0x3c))
+            mstore(add(m, 0x20), byte(0, calldataload(add(signature.offset, 105)))) // v
+            calldatacopy(add(m, 0x40), add(signature.offset, 41), 0x40) // r, s
+            mstore(0x00, 0x00)
+            pop(staticcall(not(0), 0x01, m, 0x80, 0x00, 0x20))
+            isSigned := and(eq(mload(0x00), key), iszero(gt(mload(add(m, 0x60)), MAX_S)))
+        }
     }
 }

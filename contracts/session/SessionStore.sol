@@ -1,344 +1,148 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import { EIP712 } from "solady/src/utils/EIP712.sol";
-import { SignatureCheckerLib } from "solady/src/utils/SignatureCheckerLib.sol";
+/// @title The validator's storage: words associated with an account, and what their bits mean
+/// @notice Written by grants, read and counted in validation.
+/// @dev Every word is at keccak256(account ‖ id) or at most 17 behind it, which is the storage that ERC-7562 [STO-021] lets
+/// validation touch. An id is a kind and what it belongs to. Nothing is ever cleared: the serial number within a word, or
+/// within its id, tells those of a key's latest grant from older ones. Packed by hand, lowest bits first:
+///
+/// - head, by key: validUntil 32 · validAfter 32 · generation 32 · serial 32 · place 8 · windowSeconds 24 ·
+///   callsPerWindow 16 · gasPerOperationGwei 40 · gasTotalGwei 40
+/// - spent, by key: serial 32 · window 32 · calls 16 · gasGwei 48 · paymasterGwei 48
+/// - sponsor, by key: serial 32 · paymaster 160 · totalGwei 64
+/// - place, by its number: first 96 bits of the actor's omni · key 160; stale unless the key's head is live and names it
+/// - rule, by key, serial, target, selector: valueSpent 80 · valueTotal 80 · valuePerCall 80 · predicates 8 · granted 8; in
+///   the word behind it, 16 bits for each predicate: comparison 4 · word 12; then the predicates' values
+/// - token, by key, serial, token: spent 128 · total 128
+/// - generation; and a bit for every nonce; and, of account zero, what no key may call
+abstract contract SessionStore {
+    uint256 internal constant HEAD = 1 << 160;
+    uint256 internal constant SPENT = 2 << 160;
+    uint256 internal constant SPONSOR = 3 << 160;
+    uint256 internal constant PLACE = 4 << 160;
+    uint256 internal constant GENERATION = 5 << 160;
+    uint256 internal constant REFUSED = 6 << 160;
+    uint256 internal constant NONCES = 1 << 255;
 
-import { IAccountRecovery } from "../interfaces/IAccountRecovery.sol";
-import {
-    ISessionKeyValidator,
-    Predicate,
-    Rule,
-    RuleState,
-    Session,
-    SessionHead,
-    SessionSpent,
-    SessionSponsor,
-    TokenLimit,
-    TokenState
-} from "../interfaces/ISessionKeyValidator.sol";
-import { SessionHash } from "../libraries/SessionHash.sol";
-import { TokenSpend } from "../libraries/TokenSpend.sol";
+    /// @dev How many bits each member of a word has, a byte for each, lowest first: the members of the structs of the same
+    /// names in ISessionKeyValidator, in their order.
+    uint256 internal constant HEAD_WIDTHS = 0x282810180820202020;
+    uint256 internal constant SPENT_WIDTHS = 0x3030102020;
+    uint256 internal constant SPONSOR_WIDTHS = 0x40a020;
+    uint256 internal constant RULE_WIDTHS = 0x0808505050;
+    uint256 internal constant TOKEN_WIDTHS = 0x8080;
 
-/// @title Sessions as they are granted, listed and revoked
-/// @notice Writes what `SessionKeyValidator` reads.
-/// @dev Every mapping has the account innermost, so that all that validation touches is storage associated with it
-/// (ERC-7562 [STO-021]). Nothing is ever cleared: a serial number within the words, or within their keys, tells those of
-/// the latest grant from older ones.
-abstract contract SessionStore is ISessionKeyValidator, EIP712 {
-    /// @dev Predicates in two kinds of words: one with all places and comparisons, 16 bits each, then the values.
-    struct StoredRule {
-        RuleState state;
-        uint256 places;
-        bytes32[16] values;
-    }
+    // Where.
 
-    uint256 internal constant MAX_PREDICATES = 16;
-    uint256 private constant MAX_SESSIONS = 50;
-    uint256 private constant MAX_DURATION = 7 days;
-    uint256 private constant MIN_WINDOW = 60;
-
-    /// @inheritdoc ISessionKeyValidator
-    address public immutable recovery;
-
-    address private immutable _entryPoint;
-    address private immutable _own0;
-    address private immutable _own1;
-    address private immutable _own2;
-    address private immutable _own3;
-    address private immutable _own4;
-    address private immutable _own5;
-
-    mapping(address key => mapping(address account => SessionHead)) internal _heads;
-    mapping(address key => mapping(address account => SessionSpent)) internal _spent;
-    mapping(address key => mapping(address account => SessionSponsor)) internal _sponsors;
-    mapping(bytes32 ruleId => mapping(address account => StoredRule)) internal _rules;
-    mapping(bytes32 tokenId => mapping(address account => TokenState)) internal _tokens;
-    mapping(address account => uint32) internal _generations;
-
-    /// @dev key(160) ‖ first 96 bits of the actor's omni; stale unless the key's head is live and names this slot.
-    mapping(uint256 slot => mapping(address account => uint256)) private _list;
-
-    /// @dev nonce >> 8 → account → one bit for each of 256 nonces.
-    mapping(uint256 word => mapping(address account => uint256)) private _nonces;
-
-    /// @param entryPoint The EntryPoint of the accounts.
-    /// @param recovery_ The accounts' recovery contract.
-    /// @param ownContracts At most six others that no key may call.
-    constructor(address entryPoint, address recovery_, address[] memory ownContracts) {
-        if (ownContracts.length > 6) revert TooManySessions(6);
-        address[6] memory own;
-        for (uint256 i = 0; i < ownContracts.length; ++i) own[i] = ownContracts[i];
-        (_own0, _own1, _own2, _own3, _own4, _own5) = (own[0], own[1], own[2], own[3], own[4], own[5]);
-        _entryPoint = entryPoint;
-        recovery = recovery_;
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function grant(Session calldata session) external {
-        _grant(msg.sender, session);
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function grantBySignature(
-        address account,
-        Session calldata session,
-        uint256 nonce,
-        uint256 deadline,
-        bytes calldata signature
-    ) external {
-        if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
-        _useNonce(account, nonce);
-        bytes32 digest = grantDigest(account, session, nonce, deadline);
-        if (!SignatureCheckerLib.isValidERC1271SignatureNowCalldata(account, digest, signature)) {
-            revert SignatureNotAccepted(account);
-        }
-        _grant(account, session);
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function cancelNonce(uint256 nonce) external {
-        _useNonce(msg.sender, nonce);
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function revoke(address key) external {
-        SessionHead memory head = _heads[key][msg.sender];
-        if (!_isLive(head, msg.sender)) revert SessionNotLive(msg.sender, key);
-        _end(key);
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function revokeActor(bytes32 actorOmni) external {
-        for (uint256 slot = 0; slot < MAX_SESSIONS; ++slot) {
-            uint256 entry = _list[slot][msg.sender];
-            if (uint96(entry) != _tag(actorOmni)) continue;
-            if (_isListed(entry, slot, msg.sender)) _end(address(uint160(entry >> 96)));
-        }
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function revokeAll() external {
-        emit AllSessionsRevoked(msg.sender, ++_generations[msg.sender]);
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function sessionsOf(address account) external view returns (address[] memory keys) {
-        keys = new address[](MAX_SESSIONS);
-        uint256 count;
-        for (uint256 slot = 0; slot < MAX_SESSIONS; ++slot) {
-            uint256 entry = _list[slot][account];
-            if (_isListed(entry, slot, account)) keys[count++] = address(uint160(entry >> 96));
-        }
+    function _slot(uint256 id, address account) internal pure returns (uint256 slot) {
         assembly ("memory-safe") {
-            mstore(keys, count)
+            mstore(0x00, account)
+            mstore(0x20, id)
+            slot := keccak256(0x00, 0x40)
         }
     }
 
-    /// @inheritdoc ISessionKeyValidator
-    function sessionOf(
-        address account,
-        address key
-    )
-        external
-        view
-        returns (bool isLive, SessionHead memory head, SessionSpent memory spent, SessionSponsor memory sponsor)
-    {
-        head = _heads[key][account];
-        isLive = _isLive(head, account);
-        spent = _spentOf(account, key, head.serial);
-        sponsor = _sponsorOf(account, key, head.serial);
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function ruleOf(
-        address account,
-        address key,
+    function _ruleSlot(
+        uint256 key,
+        uint256 serial,
         address target,
-        bytes4 selector
-    ) external view returns (RuleState memory) {
-        return _rule(account, key, _heads[key][account].serial, target, selector).state;
+        bytes4 selector,
+        address account
+    ) internal pure returns (uint256) {
+        return _slot(_id(key, serial, (uint256(uint160(target)) << 96) | uint32(selector)), account);
     }
 
-    /// @inheritdoc ISessionKeyValidator
-    function tokenOf(address account, address key, address token) external view returns (TokenState memory) {
-        return _token(account, key, _heads[key][account].serial, token);
+    function _tokenSlot(uint256 key, uint256 serial, address token, address account) internal pure returns (uint256) {
+        return _slot(_id(key, serial, (uint256(uint160(token)) << 96) | (1 << 32)), account);
     }
 
-    /// @inheritdoc ISessionKeyValidator
-    function generationOf(address account) external view returns (uint32) {
-        return _generations[account];
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function isNonceUsed(address account, uint256 nonce) external view returns (bool) {
-        return (_nonces[nonce >> 8][account] >> (nonce & 0xff)) & 1 == 1;
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function grantDigest(
-        address account,
-        Session calldata session,
-        uint256 nonce,
-        uint256 deadline
-    ) public view returns (bytes32) {
-        return _hashTypedData(SessionHash.ofGrant(account, _generations[account], nonce, deadline, session));
-    }
-
-    /// @inheritdoc ISessionKeyValidator
-    function isTargetRefused(address account, address target) public view returns (bool) {
-        return
-            target == address(0) ||
-            target == account ||
-            target == address(this) ||
-            target == _entryPoint ||
-            target == recovery ||
-            target == _own0 ||
-            target == _own1 ||
-            target == _own2 ||
-            target == _own3 ||
-            target == _own4 ||
-            target == _own5;
-    }
-
-    // What validation reads.
-
-    function _spentOf(address account, address key, uint32 serial) internal view returns (SessionSpent memory spent) {
-        spent = _spent[key][account];
-        if (spent.serial != serial) spent = SessionSpent(serial, 0, 0, 0, 0);
-    }
-
-    function _sponsorOf(
-        address account,
-        address key,
-        uint32 serial
-    ) internal view returns (SessionSponsor memory sponsor) {
-        sponsor = _sponsors[key][account];
-        if (sponsor.serial != serial) sponsor = SessionSponsor(serial, address(0), 0);
-    }
-
-    function _rule(
-        address account,
-        address key,
-        uint32 serial,
-        address target,
-        bytes4 selector
-    ) internal view returns (StoredRule storage) {
-        return _rules[keccak256(abi.encode(key, serial, target, selector))][account];
-    }
-
-    function _token(
-        address account,
-        address key,
-        uint32 serial,
-        address token
-    ) internal view returns (TokenState storage) {
-        return _tokens[keccak256(abi.encode(key, serial, token))][account];
-    }
-
-    // Granting.
-
-    function _grant(address account, Session calldata session) private {
-        if (IAccountRecovery(recovery).isPending(account)) revert RecoveryPending(account);
-        address key = session.key;
-        if (key == address(0) || key == account) revert KeyNotAllowed(key);
-        _requireTimes(session.validAfter, session.validUntil);
-        if (session.windowSeconds < MIN_WINDOW || session.windowSeconds > MAX_DURATION || session.callsPerWindow == 0)
-            revert RateInvalid(session.windowSeconds, session.callsPerWindow);
-
-        uint32 serial = _heads[key][account].serial + 1;
-        _heads[key][account] = SessionHead({
-            validUntil: session.validUntil,
-            validAfter: session.validAfter,
-            generation: _generations[account],
-            serial: serial,
-            slot: _takeSlot(account, key, session.actorOmni),
-            windowSeconds: session.windowSeconds,
-            callsPerWindow: session.callsPerWindow,
-            gasPerOperationGwei: session.gasPerOperationGwei,
-            gasTotalGwei: session.gasTotalGwei
-        });
-        if (session.paymaster != address(0)) {
-            _sponsors[key][account] = SessionSponsor(serial, session.paymaster, session.paymasterTotalGwei);
-        }
-        for (uint256 i = 0; i < session.rules.length; ++i) _addRule(account, key, serial, session.rules[i]);
-        for (uint256 i = 0; i < session.tokenLimits.length; ++i) {
-            TokenLimit calldata limit = session.tokenLimits[i];
-            TokenState storage state = _token(account, key, serial, limit.token);
-            if (limit.total == 0 || state.total != 0) revert TokenLimitInvalid(limit.token, limit.total);
-            state.total = limit.total;
-        }
-        emit SessionGranted(account, key, session.actorOmni, session);
-    }
-
-    function _addRule(address account, address key, uint32 serial, Rule calldata rule) private {
-        (address target, bytes4 selector) = (rule.target, rule.selector);
-        if (isTargetRefused(account, target) || TokenSpend.isUncountable(selector)) {
-            revert TargetNotAllowed(target, selector);
-        }
-        StoredRule storage stored = _rule(account, key, serial, target, selector);
-        if (stored.state.isGranted) revert RuleRepeated(target, selector);
-        uint256 count = rule.predicates.length;
-        if (count > MAX_PREDICATES || (count != 0 && selector == 0)) revert PredicatesInvalid(target, selector);
-        stored.state = RuleState(true, uint8(count), rule.valuePerCall, rule.valueTotal, 0);
-        if (count == 0) return;
-        uint256 places;
-        for (uint256 i = 0; i < count; ++i) {
-            Predicate calldata predicate = rule.predicates[i];
-            if (predicate.word > 0x0fff) revert PredicatesInvalid(target, selector);
-            places |= ((uint256(predicate.word) << 4) | uint8(predicate.comparison)) << (16 * i);
-            stored.values[i] = predicate.value;
-        }
-        stored.places = places;
-    }
-
-    /// @dev A free place, sought from one that the key determines, so that few are looked at while most are free.
-    function _takeSlot(address account, address key, bytes32 actorOmni) private returns (uint8) {
-        for (uint256 i = 0; i < MAX_SESSIONS; ++i) {
-            uint256 slot = (uint160(key) + i) % MAX_SESSIONS;
-            uint256 entry = _list[slot][account];
-            if (entry >> 96 != uint160(key) && _isListed(entry, slot, account)) continue;
-            _list[slot][account] = (uint256(uint160(key)) << 96) | _tag(actorOmni);
-            return uint8(slot);
-        }
-        revert TooManySessions(MAX_SESSIONS);
-    }
-
-    function _requireTimes(uint32 validAfter, uint32 validUntil) private view {
-        uint256 time = block.timestamp;
-        if (validAfter >= validUntil || validUntil <= time || validUntil > time + MAX_DURATION) {
-            revert TimesInvalid(validAfter, validUntil, time);
+    function _id(uint256 key, uint256 serial, uint256 what) private pure returns (uint256 id) {
+        assembly ("memory-safe") {
+            mstore(0x00, or(shl(96, key), serial))
+            mstore(0x20, what)
+            id := keccak256(0x00, 0x40)
         }
     }
 
-    function _useNonce(address account, uint256 nonce) private {
-        uint256 used = _nonces[nonce >> 8][account];
-        uint256 bit = 1 << (nonce & 0xff);
-        if (used & bit != 0) revert NonceNotFresh(account, nonce);
-        _nonces[nonce >> 8][account] = used | bit;
-        emit NonceUsed(account, nonce);
+    // What.
+
+    function _load(uint256 id, address account) internal view returns (uint256) {
+        return _read(_slot(id, account));
     }
 
-    function _end(address key) private {
-        _heads[key][msg.sender].validUntil = 0;
-        emit SessionRevoked(msg.sender, key);
+    function _save(uint256 id, address account, uint256 word) internal {
+        _write(_slot(id, account), word);
     }
 
-    function _isListed(uint256 entry, uint256 slot, address account) private view returns (bool) {
-        if (entry == 0) return false;
-        SessionHead memory head = _heads[address(uint160(entry >> 96))][account];
-        return head.slot == slot && _isLive(head, account);
+    function _read(uint256 slot) internal view returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := sload(slot)
+        }
     }
 
-    function _isLive(SessionHead memory head, address account) private view returns (bool) {
-        return head.validUntil > block.timestamp && head.generation == _generations[account];
+    function _write(uint256 slot, uint256 word) internal {
+        assembly ("memory-safe") {
+            sstore(slot, word)
+        }
     }
 
-    function _tag(bytes32 actorOmni) private pure returns (uint96) {
-        return uint96(bytes12(actorOmni));
+    /// @dev A word by key that begins with a serial: without its members where it is another grant's.
+    function _loadOf(uint256 kind, uint256 key, uint256 serial, address account) internal view returns (uint256 word) {
+        word = _load(kind | key, account);
+        if (uint32(word) != serial) word = serial;
     }
 
-    function _domainNameAndVersion() internal pure override returns (string memory name, string memory version) {
-        return ("AgentKeys SessionKeyValidator", "1");
+    function _serial(uint256 head) internal pure returns (uint256) {
+        return uint32(head >> 96);
+    }
+
+    /// @dev Granted in the account's current generation and not revoked alone. Says nothing about time.
+    function _isUnrevoked(uint256 head, address account) internal view returns (bool) {
+        return uint32(head) != 0 && uint32(head >> 64) == _load(GENERATION, account);
+    }
+
+    // Views answer structs without dynamic members: their words one after another, from the free memory on.
+
+    function _begin(uint256 first) internal pure returns (uint256 to) {
+        assembly ("memory-safe") {
+            to := mload(0x40)
+            mstore(to, first)
+            to := add(to, 0x20)
+        }
+    }
+
+    function _unpack(uint256 word, uint256 widths, uint256 to) internal pure returns (uint256 end) {
+        assembly ("memory-safe") {
+            for {
+                end := to
+            } widths {
+                widths := shr(8, widths)
+            } {
+                let bits := and(widths, 0xff)
+                mstore(end, and(word, sub(shl(bits, 1), 1)))
+                word := shr(bits, word)
+                end := add(end, 0x20)
+            }
+        }
+    }
+
+    function _return(uint256 end) internal pure {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            return(m, sub(end, m))
+        }
+    }
+
+    /// @dev Reverts with a custom error of `count` members.
+    function _fail(bytes4 selector, uint256 count, uint256 a, uint256 b, uint256 c) internal pure {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore(m, selector)
+            mstore(add(m, 0x04), a)
+            mstore(add(m, 0x24), b)
+            mstore(add(m, 0x44), c)
+            revert(m, add(0x04, shl(5, count)))
+        }
     }
 }

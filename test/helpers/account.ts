@@ -20,7 +20,13 @@ import { type EntryPointDomain, packOperation, userOperationHash } from "../../o
 import { type Hex, toBase64url } from "../../offchain/wire/bytes";
 import { keccakReady } from "../../offchain/wire/keccak";
 import { ENTRY_POINT_ARTIFACT, type EntryPointVersion } from "../../ignition/modules/EntryPoint";
-import type { MasterAccount, MasterAccountFactory, Target } from "../../typechain-types";
+import type {
+  MasterAccount,
+  MasterAccountFactory,
+  RecoveryMock,
+  SessionKeyValidator,
+  Target,
+} from "../../typechain-types";
 
 /** Order of P-256. */
 export const N = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
@@ -139,6 +145,9 @@ export class AccountWorld {
     readonly verifier: string,
     readonly factory: MasterAccountFactory,
     readonly target: Target,
+    readonly sessions: SessionKeyValidator,
+    /** What the session validator asks; the accounts name none. */
+    readonly recovery: RecoveryMock,
   ) {}
 
   static async over(version: EntryPointVersion): Promise<AccountWorld> {
@@ -150,12 +159,17 @@ export class AccountWorld {
     const address = deployed.toLowerCase() as Hex;
     const verifier = EVM === "cancun" ? await (await ethers.deployContract("P256Verifier")).getAddress() : PRECOMPILE;
     const { chainId } = await ethers.provider.getNetwork();
+    const target = await ethers.deployContract("Target");
+    const recovery = await ethers.deployContract("RecoveryMock");
+    const sessions = await ethers.deployContract("SessionKeyValidator", [address, recovery, []]);
     return new AccountWorld(
       entryPointAt(address, deployer),
       { chainId: Number(chainId), entryPoint: address, entryPointVersion: version },
       verifier,
-      await ethers.deployContract("MasterAccountFactory", [address, verifier, ethers.ZeroAddress, ethers.ZeroAddress]),
-      await ethers.deployContract("Target"),
+      await ethers.deployContract("MasterAccountFactory", [address, verifier, sessions, ethers.ZeroAddress]),
+      target,
+      sessions,
+      recovery,
     );
   }
 
