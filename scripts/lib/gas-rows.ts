@@ -1,6 +1,7 @@
 import { accountGasRows, heimaGasRows } from "../../test/helpers/gas-account";
 import { EVM } from "../../test/helpers/account";
 import { registryGasRows } from "../../test/helpers/gas-registry";
+import { sessionGasRows } from "../../test/helpers/gas-session";
 
 /** Run by Hardhat once for each EVM; prints one JSON line per row. */
 async function main(): Promise<void> {
@@ -8,6 +9,7 @@ async function main(): Promise<void> {
     ...(await accountGasRows()),
     ...(EVM === "prague" ? await heimaGasRows() : []),
     ...(EVM === "osaka" ? await registryGasRows() : []),
+    ...(EVM === "osaka" ? await sessionGasRows() : []),
   ];
   for (const { name, gas } of rows) console.log(JSON.stringify({ name, evm: EVM, gas }));
 }

@@ -73,7 +73,7 @@ async function checkAccessGas(r: Registries, actor: string): Promise<readonly nu
 }
 
 /** Gas of a mined transaction without its base price and calldata; refused where the calldata floor hides it. */
-async function executionGas(sent: TransactionResponse | ContractTransactionResponse): Promise<number> {
+export async function executionGas(sent: TransactionResponse | ContractTransactionResponse): Promise<number> {
   const receipt = await sent.wait();
   if (receipt === null) throw new Error(`${sent.hash} was not mined`);
   const bytes = getBytes(sent.data);
