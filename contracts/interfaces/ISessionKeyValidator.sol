@@ -56,10 +56,10 @@ struct Session {
     uint32 validUntil;
     /// @dev Length of a rate window, 60 to 604,800 seconds. Window n begins at Unix second n times this.
     uint24 windowSeconds;
-    /// @dev Most calls in one window, each call of a batch counted; not zero.
+    /// @dev Most calls in one window, each call of a batch counted; 1 to 4,095.
     uint16 callsPerWindow;
     /// @dev Most that the gas of one operation may cost, in gwei: all five gas fields times maxFeePerGas.
-    uint40 gasPerOperationGwei;
+    uint32 gasPerOperationGwei;
     /// @dev Most that the gas of all operations which the account itself pays may cost, in gwei, each rounded up.
     uint40 gasTotalGwei;
     /// @dev The only paymaster that may pay; zero for none.
@@ -74,39 +74,29 @@ struct Session {
 }
 
 /// @notice What is stored of a session beside its rules.
-struct SessionHead {
+struct SessionState {
     /// @dev As in {Session}; zero once revoked.
     uint32 validUntil;
     /// @dev As in {Session}.
     uint32 validAfter;
-    /// @dev The account's generation when it was granted; another one now means that all were revoked.
+    /// @dev The last 18 bits of the account's generation when it was granted; others now mean that all were revoked.
     uint32 generation;
-    /// @dev How many times this key was granted to; rules and counters of an earlier grant are dead.
+    /// @dev How many times this key was granted to; rules and limits of an earlier grant are dead.
     uint32 serial;
     /// @dev Its place among the account's 50.
-    uint8 slot;
+    uint8 place;
     /// @dev As in {Session}.
     uint24 windowSeconds;
     /// @dev As in {Session}.
     uint16 callsPerWindow;
     /// @dev As in {Session}.
-    uint40 gasPerOperationGwei;
-    /// @dev As in {Session}.
-    uint40 gasTotalGwei;
-}
-
-/// @notice What a session has used up beside value and tokens.
-struct SessionSpent {
-    /// @dev The grant that this belongs to; of another one, everything here is zero.
-    uint32 serial;
+    uint32 gasPerOperationGwei;
+    /// @dev What is left of `gasTotalGwei`.
+    uint40 gasLeftGwei;
     /// @dev The last window in which calls were counted.
     uint32 window;
     /// @dev Calls counted in it.
     uint16 calls;
-    /// @dev Of `gasTotalGwei`.
-    uint48 gasGwei;
-    /// @dev Of `paymasterTotalGwei`.
-    uint48 paymasterGwei;
 }
 
 /// @notice The paymaster that a session names.
@@ -115,8 +105,8 @@ struct SessionSponsor {
     uint32 serial;
     /// @dev As in {Session}.
     address paymaster;
-    /// @dev As in {Session}.
-    uint40 totalGwei;
+    /// @dev What is left of `paymasterTotalGwei`.
+    uint40 leftGwei;
 }
 
 /// @notice What is stored of a rule.
@@ -193,13 +183,14 @@ interface ISessionKeyValidator is IERC7579Validator {
     /// @notice Thrown when a recovery of the account is pending.
     error RecoveryPending(address account);
 
-    /// @notice Thrown when the key is zero or the account.
+    /// @notice Thrown when the key is zero or the account, or was granted to a million times.
     error KeyNotAllowed(address key);
 
     /// @notice Thrown when a session would end before it begins, end at or before now, or more than 7 days after.
     error TimesInvalid(uint32 validAfter, uint32 validUntil, uint256 blockTime);
 
-    /// @notice Thrown when a window is shorter than 60 seconds or longer than 7 days, or has no calls.
+    /// @notice Thrown when a window is shorter than 60 seconds or longer than 7 days, or has no calls or more than
+    /// 4,095.
     error RateInvalid(uint24 windowSeconds, uint16 callsPerWindow);
 
     /// @notice Thrown when a rule's target may never be called by a key, or when its function moves tokens that cannot be
@@ -302,20 +293,16 @@ interface ISessionKeyValidator is IERC7579Validator {
     /// @return keys At most 50, in no promised order.
     function sessionsOf(address account) external view returns (address[] memory keys);
 
-    /// @notice A session, what it has used, and its paymaster.
+    /// @notice A session, what is left of it, and its paymaster.
     /// @param account Who granted.
     /// @param key The key's address.
     /// @return isLive Neither revoked nor expired; false for an unknown one.
-    /// @return head What was granted.
-    /// @return spent What is used, zero but for its serial when nothing was.
+    /// @return state What was granted and what is left.
     /// @return sponsor The paymaster, zero but for its serial when there is none.
     function sessionOf(
         address account,
         address key
-    )
-        external
-        view
-        returns (bool isLive, SessionHead memory head, SessionSpent memory spent, SessionSponsor memory sponsor);
+    ) external view returns (bool isLive, SessionState memory state, SessionSponsor memory sponsor);
 
     /// @notice A rule of the key's latest grant, and the value that it has used; its predicates are in {SessionGranted}.
     /// @param account Who granted.

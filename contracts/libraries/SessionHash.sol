@@ -21,7 +21,7 @@ library SessionHash {
     );
     bytes32 private constant SESSION_TYPE = keccak256(
         "Session(bytes32 actorOmni,address key,uint32 validAfter,uint32 validUntil,uint24 windowSeconds,"
-        "uint16 callsPerWindow,uint40 gasPerOperationGwei,uint40 gasTotalGwei,address paymaster,"
+        "uint16 callsPerWindow,uint32 gasPerOperationGwei,uint40 gasTotalGwei,address paymaster,"
         "uint40 paymasterTotalGwei,Rule[] rules,TokenLimit[] tokenLimits)"
         "Predicate(uint16 word,uint8 comparison,bytes32 value)"
         "Rule(address target,bytes4 selector,uint80 valuePerCall,uint80 valueTotal,Predicate[] predicates)"
@@ -32,7 +32,7 @@ library SessionHash {
         "Predicate(uint16 word,uint8 comparison,bytes32 value)"
         "Rule(address target,bytes4 selector,uint80 valuePerCall,uint80 valueTotal,Predicate[] predicates)"
         "Session(bytes32 actorOmni,address key,uint32 validAfter,uint32 validUntil,uint24 windowSeconds,"
-        "uint16 callsPerWindow,uint40 gasPerOperationGwei,uint40 gasTotalGwei,address paymaster,"
+        "uint16 callsPerWindow,uint32 gasPerOperationGwei,uint40 gasTotalGwei,address paymaster,"
         "uint40 paymasterTotalGwei,Rule[] rules,TokenLimit[] tokenLimits)"
         "TokenLimit(address token,uint128 total)"
     );

@@ -10,9 +10,8 @@ import {
     Rule,
     RuleState,
     Session,
-    SessionHead,
-    SessionSpent,
     SessionSponsor,
+    SessionState,
     TokenLimit,
     TokenState
 } from "../interfaces/ISessionKeyValidator.sol";
@@ -28,9 +27,14 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
     uint256 private constant MAX_SESSIONS = 50;
     uint256 private constant MAX_DURATION = 7 days;
     uint256 private constant MIN_WINDOW = 60;
+    uint256 private constant MAX_CALLS = 4095;
+    uint256 private constant MAX_SERIAL = 0xfffff;
 
     /// @inheritdoc ISessionKeyValidator
     address public immutable recovery;
+
+    /// @dev A bit for the last byte of every refused address: most targets need not be looked up.
+    uint256 private immutable _refusedBytes;
 
     /// @notice Fixes what no key may call, for every account.
     /// @param entryPoint The accounts' EntryPoint.
@@ -38,11 +42,9 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
     /// @param ownContracts All others of AgentKeys.
     constructor(address entryPoint, address recovery_, address[] memory ownContracts) {
         recovery = recovery_;
-        _refuse(address(0));
-        _refuse(address(this));
-        _refuse(entryPoint);
-        _refuse(recovery_);
-        for (uint256 i = 0; i < ownContracts.length; ++i) _refuse(ownContracts[i]);
+        uint256 bits = _refuse(address(0)) | _refuse(address(this)) | _refuse(entryPoint) | _refuse(recovery_);
+        for (uint256 i = 0; i < ownContracts.length; ++i) bits |= _refuse(ownContracts[i]);
+        _refusedBytes = bits;
     }
 
     /// @inheritdoc ISessionKeyValidator
@@ -117,13 +119,10 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
     function sessionOf(
         address account,
         address key
-    ) external view returns (bool, SessionHead memory, SessionSpent memory, SessionSponsor memory) {
+    ) external view returns (bool, SessionState memory, SessionSponsor memory) {
         uint256 word = _load(HEAD | uint160(key), account);
-        uint256 serial = _serial(word);
-        uint256 to = _begin(_isLive(word, account) ? 1 : 0);
-        to = _unpack(word, HEAD_WIDTHS, to);
-        to = _unpack(_loadOf(SPENT, uint160(key), serial, account), SPENT_WIDTHS, to);
-        _return(_unpack(_loadOf(SPONSOR, uint160(key), serial, account), SPONSOR_WIDTHS, to));
+        uint256 to = _unpack(word, HEAD_WIDTHS, _begin(_isLive(word, account) ? 1 : 0));
+        _return(_unpack(_sponsor(uint160(key), _serial(word), account), SPONSOR_WIDTHS, to));
     }
 
     /// @inheritdoc ISessionKeyValidator
@@ -167,11 +166,14 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
 
     /// @inheritdoc ISessionKeyValidator
     function isTargetRefused(address account, address target) public view returns (bool) {
-        return target == account || _load(REFUSED | uint160(target), address(0)) != 0;
+        if (target == account) return true;
+        if ((_refusedBytes >> uint8(uint160(target))) & 1 == 0) return false;
+        return _load(REFUSED | uint160(target), address(0)) != 0;
     }
 
-    function _refuse(address target) private {
+    function _refuse(address target) private returns (uint256 bit) {
         _save(REFUSED | uint160(target), address(0), 1);
+        return 1 << uint8(uint160(target));
     }
 
     function _grant(address account, Session calldata session) private {
@@ -179,13 +181,12 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
             _fail(RecoveryPending.selector, 1, uint160(account), 0, 0);
         }
         uint256 key = uint160(session.key);
-        if (key == 0 || key == uint160(account)) _fail(KeyNotAllowed.selector, 1, key, 0, 0);
         uint256 serial = _serial(_load(HEAD | key, account)) + 1;
-        _save(HEAD | key, account, _head(account, session) | (serial << 96));
-        if (session.paymaster != address(0)) {
-            uint256 paymaster = uint160(session.paymaster);
-            uint256 sponsor = (uint256(session.paymasterTotalGwei) << 192) | (paymaster << 32) | serial;
-            _save(SPONSOR | key, account, sponsor);
+        if (key == 0 || key == uint160(account) || serial > MAX_SERIAL) _fail(KeyNotAllowed.selector, 1, key, 0, 0);
+        _save(HEAD | key, account, _head(account, session) | (serial << 82));
+        uint256 paymaster = uint160(session.paymaster);
+        if (paymaster != 0) {
+            _save(SPONSOR | key, account, (uint256(session.paymasterTotalGwei) << 192) | (paymaster << 32) | serial);
         }
         Rule[] calldata rules = session.rules;
         TokenLimit[] calldata limits = session.tokenLimits;
@@ -205,18 +206,18 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
         if (validAfter >= validUntil || validUntil <= block.timestamp || validUntil > block.timestamp + MAX_DURATION) {
             _fail(TimesInvalid.selector, 3, validAfter, validUntil, block.timestamp);
         }
-        if (window < MIN_WINDOW || window > MAX_DURATION || calls == 0) {
+        if (window < MIN_WINDOW || window > MAX_DURATION || calls == 0 || calls > MAX_CALLS) {
             _fail(RateInvalid.selector, 2, window, calls, 0);
         }
         return
             validUntil |
             (validAfter << 32) |
-            (_load(GENERATION, account) << 64) |
-            (_takePlace(account, uint160(session.key), session.actorOmni) << 128) |
-            (window << 136) |
-            (calls << 160) |
-            (uint256(session.gasPerOperationGwei) << 176) |
-            (uint256(session.gasTotalGwei) << 216);
+            ((_load(GENERATION, account) & 0x3ffff) << 64) |
+            (_takePlace(account, uint160(session.key), session.actorOmni) << 102) |
+            (window << 108) |
+            (calls << 128) |
+            (uint256(session.gasPerOperationGwei) << 140) |
+            (uint256(session.gasTotalGwei) << 172);
     }
 
     function _addRule(address account, uint256 key, uint256 serial, Rule calldata rule) private {
@@ -309,7 +310,7 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
     function _isTaken(uint256 entry, uint256 place, address account) private view returns (bool) {
         if (entry == 0) return false;
         uint256 head = _load(HEAD | (entry >> 96), account);
-        return uint8(head >> 128) == place && _isLive(head, account);
+        return (head >> 102) & 0x3f == place && _isLive(head, account);
     }
 
     function _isLive(uint256 head, address account) private view returns (bool) {

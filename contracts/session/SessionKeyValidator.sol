@@ -57,10 +57,9 @@ contract SessionKeyValidator is SessionGrants {
         if (!_isUnrevoked(head, account)) _fail(SessionNotLive.selector, 2, uint160(account), key, 0);
         if (userOp.initCode.length != 0) _fail(InitCodeNotAllowed.selector, 0, 0, 0, 0);
 
-        uint256 spent = _loadOf(SPENT, key, _serial(head), account);
-        spent = _countGas(account, key, head, spent, userOp);
-        (validationData, spent) = _countCalls(account, key, head, spent, userOp.callData);
-        _save(SPENT | key, account, spent);
+        head = _countGas(account, key, head, userOp);
+        (validationData, head) = _countCalls(account, key, head, userOp.callData);
+        _save(HEAD | key, account, head);
         if (!_isSignedBy(key, userOpHash, signature)) validationData |= 1;
     }
 
@@ -86,9 +85,8 @@ contract SessionKeyValidator is SessionGrants {
         address account,
         uint256 key,
         uint256 head,
-        uint256 spent,
         PackedUserOperation calldata userOp
-    ) private view returns (uint256) {
+    ) private returns (uint256) {
         unchecked {
             bytes calldata sponsor = userOp.paymasterAndData;
             uint256 fee = uint128(uint256(userOp.gasFees));
@@ -108,15 +106,16 @@ contract SessionKeyValidator is SessionGrants {
                 (gas, all) = _addTwo(gas, all, two);
             }
             uint256 cost = all > MAX_GAS_FIELD ? all : (gas * fee + 1 gwei - 1) / 1 gwei;
-            _requireLeft(Limit.GAS_PER_OPERATION, cost, uint40(head >> 176), 0);
+            _requireLeft(Limit.GAS_PER_OPERATION, cost, uint32(head >> 140));
             if (paymaster == 0) {
-                _requireLeft(Limit.GAS_TOTAL, cost, head >> 216, uint48(spent >> 80));
-                return spent + (cost << 80);
+                _requireLeft(Limit.GAS_TOTAL, cost, uint40(head >> 172));
+                return head - (cost << 172);
             }
-            uint256 named = _loadOf(SPONSOR, key, _serial(head), account);
-            if (uint160(named >> 32) != paymaster) _fail(PaymasterNotAllowed.selector, 1, paymaster, 0, 0);
-            _requireLeft(Limit.PAYMASTER_TOTAL, cost, named >> 192, uint48(spent >> 128));
-            return spent + (cost << 128);
+            uint256 sponsored = _sponsor(key, _serial(head), account);
+            if (uint160(sponsored >> 32) != paymaster) _fail(PaymasterNotAllowed.selector, 1, paymaster, 0, 0);
+            _requireLeft(Limit.PAYMASTER_TOTAL, cost, sponsored >> 192);
+            _save(SPONSOR | key, account, sponsored - (cost << 192));
+            return head;
         }
     }
 
@@ -132,11 +131,10 @@ contract SessionKeyValidator is SessionGrants {
         address account,
         uint256 key,
         uint256 head,
-        uint256 spent,
         bytes calldata callData
     ) private returns (uint256 timeRange, uint256) {
         (bytes calldata data, uint256 window, uint256 count, uint256 at) = CanonicalExecution.open(callData);
-        (timeRange, spent) = _countRate(head, spent, window, count);
+        (timeRange, head) = _countRate(head, window, count);
         unchecked {
             for (uint256 i = 0; i < count; ++i) {
                 address to;
@@ -147,27 +145,23 @@ contract SessionKeyValidator is SessionGrants {
             }
         }
         if (at != data.length) _fail(CallDataNotCanonical.selector, 0, 0, 0, 0);
-        return (timeRange, spent);
+        return (timeRange, head);
     }
 
-    function _countRate(
-        uint256 head,
-        uint256 spent,
-        uint256 window,
-        uint256 count
-    ) private pure returns (uint256 timeRange, uint256) {
+    function _countRate(uint256 head, uint256 window, uint256 count) private pure returns (uint256 timeRange, uint256) {
         unchecked {
-            uint256 counted = uint32(spent >> 32);
-            uint256 start = window * uint24(head >> 136);
-            uint256 end = start + uint24(head >> 136);
+            uint256 counted = uint32(head >> 212);
+            uint256 size = (head >> 108) & 0xfffff;
+            uint256 start = window * size;
+            uint256 end = start + size;
             if (start < uint32(head >> 32)) start = uint32(head >> 32);
             if (end > uint32(head)) end = uint32(head);
             if (start >= end || window < counted) _fail(WindowNotAllowed.selector, 1, window, 0, 0);
-            uint256 before = window == counted ? uint16(spent >> 64) : 0;
-            _requireLeft(Limit.CALLS_PER_WINDOW, count, uint16(head >> 160), before);
-            spent = ((spent >> 80) << 80) | ((before + count) << 64) | (window << 32) | uint32(spent);
+            uint256 calls = window == counted ? head >> 244 : 0;
+            _requireLeft(Limit.CALLS_PER_WINDOW, count, ((head >> 128) & 0xfff) - calls);
+            head = ((calls + count) << 244) | (window << 212) | ((head << 44) >> 44);
             // ERC-4337's validUntil is the last second that is valid
-            return ((start << 208) | ((end - 1) << 160), spent);
+            return ((start << 208) | ((end - 1) << 160), head);
         }
     }
 
@@ -188,15 +182,17 @@ contract SessionKeyValidator is SessionGrants {
         if (predicates != 0) _requirePredicates(slot, predicates, to, data);
         unchecked {
             if (value != 0) {
-                _requireLeft(Limit.VALUE_PER_CALL, value, uint80(rule >> 160), 0);
-                _requireLeft(Limit.VALUE_TOTAL, value, uint80(rule >> 80), uint80(rule));
+                _requireLeft(Limit.VALUE_PER_CALL, value, uint80(rule >> 160));
+                _requireLeft(Limit.VALUE_TOTAL, value, uint80(rule >> 80) - uint80(rule));
                 _write(slot, rule + value);
             }
             (bool isSpend, address token, uint256 amount) = TokenSpend.spentBy(to, data);
             if (isSpend) {
                 slot = _tokenSlot(key, serial, token, account);
                 uint256 state = _read(slot);
-                _requireLeft(Limit.TOKEN_TOTAL, amount, state >> 128, uint128(state));
+                // without a limit, not even nothing passes
+                if (state == 0) _fail(LimitExceeded.selector, 3, uint256(Limit.TOKEN_TOTAL), amount, 0);
+                _requireLeft(Limit.TOKEN_TOTAL, amount, (state >> 128) - uint128(state));
                 _write(slot, state + amount);
             }
         }
@@ -222,10 +218,8 @@ contract SessionKeyValidator is SessionGrants {
         }
     }
 
-    function _requireLeft(Limit limit, uint256 wanted, uint256 total, uint256 spent) private pure {
-        uint256 left = total - spent;
-        // a limit that was not granted lets nothing pass, not even nothing
-        if (wanted > left || total == 0) _fail(LimitExceeded.selector, 3, uint256(limit), wanted, left);
+    function _requireLeft(Limit limit, uint256 wanted, uint256 left) private pure {
+        if (wanted > left) _fail(LimitExceeded.selector, 3, uint256(limit), wanted, left);
     }
 
     /// @dev ECDSA over the EIP-191 hash of the operation's; low `s` only. All gas is forwarded with `not(0)`: compiled

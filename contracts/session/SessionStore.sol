@@ -7,10 +7,9 @@ pragma solidity 0.8.30;
 /// validation touch. An id is a kind and what it belongs to. Nothing is ever cleared: the serial number within a word, or
 /// within its id, tells those of a key's latest grant from older ones. Packed by hand, lowest bits first:
 ///
-/// - head, by key: validUntil 32 · validAfter 32 · generation 32 · serial 32 · place 8 · windowSeconds 24 ·
-///   callsPerWindow 16 · gasPerOperationGwei 40 · gasTotalGwei 40
-/// - spent, by key: serial 32 · window 32 · calls 16 · gasGwei 48 · paymasterGwei 48
-/// - sponsor, by key: serial 32 · paymaster 160 · totalGwei 64
+/// - head, by key: validUntil 32 · validAfter 32 · generation 18 · serial 20 · place 6 · windowSeconds 20 ·
+///   callsPerWindow 12 · gasPerOperationGwei 32 · gasLeftGwei 40 · window 32 · calls 12
+/// - sponsor, by key: serial 32 · paymaster 160 · leftGwei 64
 /// - place, by its number: first 96 bits of the actor's omni · key 160; stale unless the key's head is live and names it
 /// - rule, by key, serial, target, selector: valueSpent 80 · valueTotal 80 · valuePerCall 80 · predicates 8 · granted 8; in
 ///   the word behind it, 16 bits for each predicate: comparison 4 · word 12; then the predicates' values
@@ -18,7 +17,6 @@ pragma solidity 0.8.30;
 /// - generation; and a bit for every nonce; and, of account zero, what no key may call
 abstract contract SessionStore {
     uint256 internal constant HEAD = 1 << 160;
-    uint256 internal constant SPENT = 2 << 160;
     uint256 internal constant SPONSOR = 3 << 160;
     uint256 internal constant PLACE = 4 << 160;
     uint256 internal constant GENERATION = 5 << 160;
@@ -27,8 +25,7 @@ abstract contract SessionStore {
 
     /// @dev How many bits each member of a word has, a byte for each, lowest first: the members of the structs of the same
     /// names in ISessionKeyValidator, in their order.
-    uint256 internal constant HEAD_WIDTHS = 0x282810180820202020;
-    uint256 internal constant SPENT_WIDTHS = 0x3030102020;
+    uint256 internal constant HEAD_WIDTHS = 0x0c2028200c140614122020;
     uint256 internal constant SPONSOR_WIDTHS = 0x40a020;
     uint256 internal constant RULE_WIDTHS = 0x0808505050;
     uint256 internal constant TOKEN_WIDTHS = 0x8080;
@@ -87,19 +84,20 @@ abstract contract SessionStore {
         }
     }
 
-    /// @dev A word by key that begins with a serial: without its members where it is another grant's.
-    function _loadOf(uint256 kind, uint256 key, uint256 serial, address account) internal view returns (uint256 word) {
-        word = _load(kind | key, account);
+    /// @dev The sponsor's word, without its members where it is another grant's.
+    function _sponsor(uint256 key, uint256 serial, address account) internal view returns (uint256 word) {
+        word = _load(SPONSOR | key, account);
         if (uint32(word) != serial) word = serial;
     }
 
     function _serial(uint256 head) internal pure returns (uint256) {
-        return uint32(head >> 96);
+        return (head >> 82) & 0xfffff;
     }
 
-    /// @dev Granted in the account's current generation and not revoked alone. Says nothing about time.
+    /// @dev Granted in the account's current generation and not revoked alone. Says nothing about time. The generation's last
+    /// bits come again only after 262,144 revocations, all within the 7 days that a session can last.
     function _isUnrevoked(uint256 head, address account) internal view returns (bool) {
-        return uint32(head) != 0 && uint32(head >> 64) == _load(GENERATION, account);
+        return uint32(head) != 0 && ((head >> 64) ^ _load(GENERATION, account)) & 0x3ffff == 0;
     }
 
     // Views answer structs without dynamic members: their words one after another, from the free memory on.
