@@ -75,11 +75,18 @@ library SessionHash {
     }
 
     function _ofRules(Rule[] calldata rules) private pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](rules.length);
+        bytes memory hashes;
         bytes32 type_ = RULE_TYPE;
-        for (uint256 i = 0; i < hashes.length; ++i) {
+        uint256 end;
+        assembly ("memory-safe") {
+            hashes := mload(0x40)
+            end := add(hashes, 0x20)
+            mstore(hashes, shl(5, rules.length))
+            mstore(0x40, add(end, shl(5, rules.length)))
+        }
+        for (uint256 i = 0; i < rules.length;) {
+            Predicate[] calldata predicates = rules[i].predicates;
             Rule calldata rule = rules[i];
-            Predicate[] calldata predicates = rule.predicates;
             uint256 offset;
             assembly ("memory-safe") {
                 offset := predicates.offset
@@ -90,11 +97,11 @@ library SessionHash {
                 mstore(m, type_)
                 calldatacopy(add(m, 0x20), rule, 0x80) // the four members before the array
                 mstore(add(m, 0xa0), hash)
-                hash := keccak256(m, 0xc0)
+                mstore(add(end, shl(5, i)), keccak256(m, 0xc0))
+                i := add(i, 1)
             }
-            hashes[i] = hash;
         }
-        return keccak256(abi.encodePacked(hashes));
+        return keccak256(hashes);
     }
 
     /// @dev Array of structs without dynamic members, each of `size` bytes, at most 0x60.

@@ -95,8 +95,12 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
 
     /// @inheritdoc ISessionKeyValidator
     function revokeAll() external {
-        uint256 generation = _load(GENERATION, msg.sender) + 1;
-        _save(GENERATION, msg.sender, generation);
+        uint256 slot = _slot(GENERATION, msg.sender);
+        uint256 generation;
+        unchecked {
+            generation = _read(slot) + 1;
+        }
+        _write(slot, generation);
         emit AllSessionsRevoked(msg.sender, uint32(generation));
     }
 
@@ -177,11 +181,14 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
     }
 
     function _grant(address account, Session calldata session) private {
-        if (IAccountRecovery(recovery).isPending(account)) {
+        if (_isRecoveryPending(account)) {
             _fail(RecoveryPending.selector, 1, uint160(account), 0, 0);
         }
         uint256 key = uint160(session.key);
-        uint256 serial = _serial(_load(HEAD | key, account)) + 1;
+        uint256 serial;
+        unchecked {
+            serial = _serial(_load(HEAD | key, account)) + 1;
+        }
         if (key == 0 || key == uint160(account) || serial > MAX_SERIAL) _fail(KeyNotAllowed.selector, 1, key, 0, 0);
         _save(HEAD | key, account, _head(account, session) | (serial << 82));
         uint256 paymaster = uint160(session.paymaster);
@@ -203,7 +210,11 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
         uint256 validUntil = session.validUntil;
         uint256 window = session.windowSeconds;
         uint256 calls = session.callsPerWindow;
-        if (validAfter >= validUntil || validUntil <= block.timestamp || validUntil > block.timestamp + MAX_DURATION) {
+        bool isWrong = validAfter >= validUntil || validUntil <= block.timestamp;
+        unchecked {
+            isWrong = isWrong || validUntil - block.timestamp > MAX_DURATION;
+        }
+        if (isWrong) {
             _fail(TimesInvalid.selector, 3, validAfter, validUntil, block.timestamp);
         }
         if (window < MIN_WINDOW || window > MAX_DURATION || calls == 0 || calls > MAX_CALLS) {
@@ -300,6 +311,23 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
             mstore(m, 0x20)
             calldatacopy(add(m, 0x20), session, size)
             log4(m, add(size, 0x20), topic, account, key, actorOmni)
+        }
+    }
+
+    /// @dev Also where the recovery contract does not answer.
+    function _isRecoveryPending(address account) private view returns (bool isPending) {
+        address asked = recovery;
+        bytes4 selector = IAccountRecovery.isPending.selector;
+        assembly ("memory-safe") {
+            mstore(0x00, selector)
+            mstore(0x04, account)
+            // evaluated from the last to the first
+            isPending := iszero(
+                and(
+                    and(iszero(mload(0x00)), gt(returndatasize(), 0x1f)),
+                    staticcall(gas(), asked, 0x00, 0x24, 0x00, 0x20)
+                )
+            )
         }
     }
 
