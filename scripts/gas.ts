@@ -27,6 +27,10 @@ const LIMITS: Readonly<Record<string, number>> = {
   "scope.setGrants.1.later osaka": 71_000,
   "scope.setGrants.10 osaka": 88_000 + 9 * 53_000,
   "scope.checkAccess osaka": 28_000,
+  "session.grant.1 osaka": 85_000,
+  "session.grant.1.later osaka": 85_000,
+  "session.call osaka": 105_000,
+  "session.call.novalue osaka": 105_000,
 };
 
 function measure(): readonly Row[] {
@@ -54,7 +58,9 @@ function gasDocument(rows: readonly Row[]): string {
 
 Made by \`npm run gas\`; CI fails when it is stale. \`account.*\` is the whole \`handleOps\` transaction of one operation that
 writes one slot, on EntryPoint v0.8 (\`.heima\`: v0.7), the account's deposit and nonce already there (\`.create\`: with the
-account's deployment). \`registry.*\` and \`scope.*\` are execution gas, without the 21,000 and the calldata. The EVM \`osaka\`
+account's deployment). \`session.call*\` is the same by a session key, each call carrying 7 wei that are counted
+(\`.novalue\`: none). \`registry.*\`, \`scope.*\` and \`session.grant*\` are execution gas, without the 21,000 and the
+calldata. The EVM \`osaka\`
 has the P-256 precompile of EIP-7951, \`prague\` the one of RIP-7212, \`cancun\` none.
 
 Passkeys and signatures are the same in every run, so every figure is exact.

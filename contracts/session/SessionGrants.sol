@@ -123,9 +123,13 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
     function sessionOf(
         address account,
         address key
-    ) external view returns (bool, SessionState memory, SessionSponsor memory) {
+    ) external view returns (bool isLive, SessionState memory state, SessionSponsor memory sponsor) {
         uint256 word = _load(HEAD | uint160(key), account);
-        uint256 to = _unpack(word, HEAD_WIDTHS, _begin(_isLive(word, account) ? 1 : 0));
+        isLive = _isLive(word, account);
+        assembly ("memory-safe") {
+            pop(or(state, sponsor)) // named for the ABI; answered by the words themselves
+        }
+        uint256 to = _unpack(word, HEAD_WIDTHS, _begin(isLive ? 1 : 0));
         _return(_unpack(_sponsor(uint160(key), _serial(word), account), SPONSOR_WIDTHS, to));
     }
 
@@ -185,12 +189,13 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
             _fail(RecoveryPending.selector, 1, uint160(account), 0, 0);
         }
         uint256 key = uint160(session.key);
+        uint256 slot = _slot(HEAD | key, account);
         uint256 serial;
         unchecked {
-            serial = _serial(_load(HEAD | key, account)) + 1;
+            serial = _serial(_read(slot)) + 1;
         }
         if (key == 0 || key == uint160(account) || serial > MAX_SERIAL) _fail(KeyNotAllowed.selector, 1, key, 0, 0);
-        _save(HEAD | key, account, _head(account, session) | (serial << 82));
+        _write(slot, _head(account, session) | (serial << 82));
         uint256 paymaster = uint160(session.paymaster);
         if (paymaster != 0) {
             _save(SPONSOR | key, account, (uint256(session.paymasterTotalGwei) << 192) | (paymaster << 32) | serial);
@@ -276,9 +281,10 @@ abstract contract SessionGrants is SessionStore, ISessionKeyValidator {
         unchecked {
             for (uint256 i = 0; i < MAX_SESSIONS; ++i) {
                 place = (key + i) % MAX_SESSIONS;
-                uint256 entry = _load(PLACE | place, account);
+                uint256 slot = _slot(PLACE | place, account);
+                uint256 entry = _read(slot);
                 if (entry >> 96 != key && _isTaken(entry, place, account)) continue;
-                _save(PLACE | place, account, (key << 96) | _tag(actorOmni));
+                _write(slot, (key << 96) | _tag(actorOmni));
                 return place;
             }
         }

@@ -53,13 +53,14 @@ contract SessionKeyValidator is SessionGrants {
         if (signature.length != SIGNATURE_LENGTH || owner != SIGNATURE_TAG | uint160(account)) return 1;
         if (userOp.sender != account) return 1;
 
-        uint256 head = _load(HEAD | key, account);
+        uint256 slot = _slot(HEAD | key, account);
+        uint256 head = _read(slot);
         if (!_isUnrevoked(head, account)) _fail(SessionNotLive.selector, 2, uint160(account), key, 0);
         if (userOp.initCode.length != 0) _fail(InitCodeNotAllowed.selector, 0, 0, 0, 0);
 
         head = _countGas(account, key, head, userOp);
         (validationData, head) = _countCalls(account, key, head, userOp.callData);
-        _save(HEAD | key, account, head);
+        _write(slot, head);
         if (!_isSignedBy(key, userOpHash, signature)) validationData |= 1;
     }
 

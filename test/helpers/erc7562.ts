@@ -1,10 +1,12 @@
-import { dataSlice, id, toBeHex } from "ethers";
+import { dataSlice, getBytes, id, keccak256, toBeHex } from "ethers";
 import { ethers } from "hardhat";
 
 interface StructLog {
   readonly op: string;
   readonly depth: number;
   readonly stack: readonly string[];
+  /** Words of 64 hex digits. */
+  readonly memory?: readonly string[];
 }
 
 const BEFORE_EXECUTION = id("BeforeExecution()").slice(2);
@@ -16,7 +18,10 @@ const FORBIDDEN = new Set(
     "BLOBHASH BLOBBASEFEE CREATE BALANCE SELFBALANCE INVALID CALLCODE"
   ).split(" "),
 );
+const HASHES = new Set(["KECCAK256", "SHA3"]);
 const STORAGE = new Set(["SLOAD", "SSTORE", "TLOAD", "TSTORE"]);
+/** [STO-021]: how far behind keccak256(account ‖ x) a slot is still the account's. */
+const ASSOCIATED_SPAN = 128n;
 const OTHERS_CODE = new Set(["EXTCODESIZE", "EXTCODECOPY", "EXTCODEHASH"]);
 
 /** Who an operation is made of; all lowercase. */
@@ -25,6 +30,9 @@ export interface Entities {
   readonly sender: string;
   readonly factory: string;
 }
+
+/** keccak256(sender ‖ 32 bytes) of every hash made so far: where storage associated with the sender begins. */
+type Associated = Set<bigint>;
 
 interface Frame {
   /** Whose code runs. */
@@ -35,11 +43,11 @@ interface Frame {
 
 /**
  * What the validation of a mined `handleOps` did against the rules for an unstaked account and factory: forbidden
- * opcodes, storage of others, calls that carry value or go where there is no code. Empty when clean. Reads Hardhat's
- * struct logs up to the EntryPoint's `BeforeExecution`. @see https://eips.ethereum.org/EIPS/eip-7562
+ * opcodes, storage that is neither the sender's nor associated with it, calls that carry value or go where there is no
+ * code. Empty when clean. Reads Hardhat's struct logs up to the EntryPoint's `BeforeExecution`. @see https://eips.ethereum.org/EIPS/eip-7562
  */
 export async function erc7562Violations(transaction: string, entities: Entities): Promise<readonly string[]> {
-  const trace = (await ethers.provider.send("debug_traceTransaction", [transaction, { disableMemory: true }])) as {
+  const trace = (await ethers.provider.send("debug_traceTransaction", [transaction, {}])) as {
     readonly structLogs: readonly StructLog[];
   };
   const logs = trace.structLogs;
@@ -49,6 +57,7 @@ export async function erc7562Violations(transaction: string, entities: Entities)
   if (end < 0) throw new Error("the transaction is no handleOps: it has no BeforeExecution");
   const found: string[] = [];
   const frames: Frame[] = [{ code: entities.entryPoint, context: entities.entryPoint }];
+  const associated: Associated = new Set();
   let entered = 0;
   let creations = 0;
   for (let i = 0; i < end; i += 1) {
@@ -62,7 +71,8 @@ export async function erc7562Violations(transaction: string, entities: Entities)
     if (isOurs && frame.code !== entities.entryPoint) {
       entered += 1;
       if (log.op === "CREATE2") creations += 1;
-      found.push(...(await violations(log, next, frame, entities)));
+      if (HASHES.has(log.op)) noteHash(log, entities, associated);
+      found.push(...(await violations(log, next, frame, entities, associated)));
     }
     if (next.depth > log.depth) frames[log.depth] = frameOf(log, frame);
   }
@@ -76,17 +86,38 @@ async function violations(
   next: StructLog,
   frame: Frame,
   entities: Entities,
+  associated: Associated,
 ): Promise<readonly string[]> {
   const { op, stack } = log;
   if (FORBIDDEN.has(op)) return [op];
   if (op === "GAS" && !CALLS.has(next.op)) return [`GAS that no call follows but ${next.op}, in ${frame.code}`];
   if (op === "CREATE2" && frame.code !== entities.factory) return ["CREATE2 outside of the factory"];
-  if (STORAGE.has(op) && frame.context !== entities.sender) return [`${op} in the storage of ${frame.context}`];
+  if (STORAGE.has(op) && frame.context !== entities.sender && !isAssociated(log, associated))
+    return [`${op} in the storage of ${frame.context}`];
   if (OTHERS_CODE.has(op)) return withoutCode(op, address(stack, 1), entities);
   if (!CALLS.has(op)) return [];
   const to = address(stack, 2);
   if (op === "CALL" && word(stack, 3) !== "0".repeat(64) && to !== entities.entryPoint) return [`value sent to ${to}`];
   return withoutCode(op, to, entities);
+}
+
+/** Takes the preimage from memory: only a hash that was really made of the sender's address counts. */
+function noteHash({ stack, memory }: StructLog, { sender }: Entities, associated: Associated): void {
+  if (memory === undefined) throw new Error("the trace has no memory");
+  const [at, size] = [Number(`0x${word(stack, 1)}`), Number(`0x${word(stack, 2)}`)];
+  if (size !== 64) return;
+  const preimage = memory
+    .map((line) => line.replace(/^0x/, ""))
+    .join("")
+    .slice(2 * at, 2 * (at + size));
+  if (preimage.slice(0, 64) === sender.slice(2).padStart(64, "0"))
+    associated.add(BigInt(keccak256(getBytes(`0x${preimage}`))));
+}
+
+/** Transient storage has the same rules as storage. */
+function isAssociated({ stack }: StructLog, associated: Associated): boolean {
+  const slot = BigInt(`0x${word(stack, 1)}`);
+  return [...associated].some((start) => slot >= start && slot <= start + ASSOCIATED_SPAN);
 }
 
 /** [OP-041]: code is asked for, and called, only where there is some; the sender itself is being made. */

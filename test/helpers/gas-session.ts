@@ -2,7 +2,16 @@ import { ENTRY_POINT } from "../../offchain/chain/entry-point";
 import type { ExecutionCall } from "../../offchain/wire/execution";
 import { AccountWorld, testPasskey } from "./account";
 import { type GasRow, executionGas } from "./gas-registry";
-import { type TestAgent, asAccount, call, rule, sessionOf, sessionOperation, signedByAgent, testAgent } from "./session";
+import {
+  type TestAgent,
+  asAccount,
+  call,
+  rule,
+  sessionOf,
+  sessionOperation,
+  signedByAgent,
+  testAgent,
+} from "./session";
 
 /**
  * Gas of grants (execution gas) and of whole `handleOps` transactions of one session operation on EntryPoint v0.8, each
@@ -20,6 +29,7 @@ export async function sessionGasRows(): Promise<readonly GasRow[]> {
   };
   const writes = (...words: readonly bigint[]): readonly ExecutionCall[] =>
     words.map((word) => call(world.target.target, world.target.interface.encodeFunctionData("write", [word]), 7n));
+  const free = (word: bigint): readonly ExecutionCall[] => writes(word).map((made) => ({ ...made, value: 0n }));
   const gas = async (agent: TestAgent, calls: readonly ExecutionCall[]): Promise<number> => {
     const operation = await sessionOperation(world, account, calls);
     const receipt = await world.handle(signedByAgent(world, operation, agent));
@@ -37,14 +47,16 @@ export async function sessionGasRows(): Promise<readonly GasRow[]> {
   const begin = await gas(one, writes(1n));
   const plain = await gas(one, writes(2n));
   const batch = await gas(one, writes(3n, 4n));
-  await gas(fifty, writes(5n));
+  const withoutValue = await gas(one, free(5n));
+  await gas(fifty, writes(6n));
   return [
     { name: "session.grant.1", gas: first },
     { name: "session.grant.1.later", gas: later },
     { name: "session.grant.1.again", gas: again },
     { name: "session.call.first", gas: begin },
     { name: "session.call", gas: plain },
+    { name: "session.call.novalue", gas: withoutValue },
     { name: "session.call.batch2", gas: batch },
-    { name: "session.call.rules50", gas: await gas(fifty, writes(6n)) },
+    { name: "session.call.rules50", gas: await gas(fifty, writes(7n)) },
   ];
 }

@@ -141,7 +141,7 @@ export async function sessionOperation(
 
 /** The operation with the agent's signature. */
 export function signedByAgent(
-  world: AccountWorld,
+  world: Pick<AccountWorld, "domain">,
   operation: PackedUserOperation,
   { secret }: TestAgent,
   account: Hex = operation.sender,
