@@ -24,7 +24,8 @@ Commands for a running vault, over its admin socket:
 
 Commands for a stopped vault; files are copied as they are and stay sealed:
   backup FILE                the vault's sealed keys and its sealed state in one file of mode 0600. The passphrase or key
-                             file is not in it: keep that elsewhere
+                             file is not in it: keep that elsewhere. Refused where the keys' file is missing;
+                             --state-only leaves it out, where the keys are in a token
   restore FILE               puts them back. Refused where files are there already, unless --force. Agent keys may have
                              been made, refreshed and revoked since: the vault refuses to start until
                              npm run signer:recover-state has passed their indices over and ended every credential.
@@ -32,7 +33,7 @@ Commands for a stopped vault; files are copied as they are and stay sealed:
 
   --state-dir DIR     the vault's VAULT_STATE_DIR; otherwise that variable, otherwise .agentkeys/vault
   --vault-file FILE   the vault's VAULT_FILE; otherwise that variable, otherwise vault.sealed in the state folder
-  --force, --moved    see above
+  --force, --moved, --state-only   see above
   --json              one line of JSON instead of sentences
 
 Exits with 0 when it is done, 1 when it was refused, 2 when it was misused.`;
@@ -83,8 +84,8 @@ const RUN: Readonly<Record<string, Command>> = {
       "Back up the vault and give the key to every other vault before rotate-epoch makes it the current one.",
     ]);
   },
-  async backup(place, file, _values, voice) {
-    const files = await backUp({ ...place, backup: resolve(file) });
+  async backup(place, file, values, voice) {
+    const files = await backUp({ ...place, backup: resolve(file), stateOnly: values["state-only"] === true });
     voice.finish({ ok: true, file: resolve(file), files }, [`${resolve(file)} holds ${files.join(", ")}, all sealed.`]);
   },
   async restore(place, file, values, voice) {
@@ -141,6 +142,7 @@ void runProgram({
     "vault-file": { type: "string" },
     force: { type: "boolean" },
     moved: { type: "boolean" },
+    "state-only": { type: "boolean" },
   },
   argv: options,
   async run(values, voice) {

@@ -37,14 +37,20 @@ function filesOf({ stateDir, vaultFile }: BackupPlace): ReadonlyMap<string, stri
 }
 
 /**
- * Copies a stopped vault's sealed files into one new file of mode 0600; nothing is opened.
+ * Copies a stopped vault's sealed files into one new file of mode 0600; nothing is opened. With `stateOnly` the keys are
+ * elsewhere (in a token); without it their file must be there, so that no backup lacks it unnoticed.
  * @returns what was copied
- * @throws Refused while the vault runs, where there is nothing, or where the backup's file is there already
+ * @throws Refused while the vault runs, where the keys or everything is missing, or where the backup's file is there already
  */
-export async function backUp(place: BackupPlace): Promise<readonly string[]> {
+export async function backUp(place: BackupPlace & { readonly stateOnly?: boolean }): Promise<readonly string[]> {
   return whileStopped(place, async () => {
-    const present = [...filesOf(place)].filter(([, path]) => existsSync(path));
+    const isWanted = (name: string): boolean => place.stateOnly !== true || name.startsWith("state");
+    const present = [...filesOf(place)].filter(([name, path]) => isWanted(name) && existsSync(path));
     if (present.length === 0) throw new Refused("storage_unavailable", `There is no vault in ${place.stateDir}.`);
+    if (place.stateOnly !== true && !existsSync(place.vaultFile)) {
+      const words = `${place.vaultFile} is not there: name it with --vault-file, or, of keys in a token, give --state-only.`;
+      throw new Refused("storage_unavailable", words);
+    }
     const files = Object.fromEntries(present.map(([name, path]) => [name, toBase64url(readCheckedFile(path, "gone"))]));
     if (existsSync(place.backup)) throw new Refused("storage_unavailable", `${place.backup} is there already.`);
     await writeNew(place.backup, Buffer.from(`${JSON.stringify({ format: FORMAT, files })}\n`));

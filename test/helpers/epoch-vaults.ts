@@ -8,14 +8,16 @@ import { openPkcs11 } from "../../offchain/signer/vault/keys/pkcs11/keys";
 import { openSealedFile } from "../../offchain/signer/vault/keys/sealed-file";
 import type { VaultKeys } from "../../offchain/signer/vault/keys/vault-keys";
 import type { Stack } from "../../scripts/lib/stack";
-import type { ProblemCode } from "../../offchain/wire/problem";
-import type { SoftHsm } from "./softhsm";
-import { type VaultPipe, startVault } from "./vault";
+import { type SoftHsm, noSoftHsm, softHsm } from "./softhsm";
+import { type VaultChange, type VaultPipe, startVault } from "./vault";
 import { nowSeconds } from "./words";
 
 /** A vault of its own over the keys of some sealed file. */
 export interface EpochVault {
-  start(until?: ProblemCode): Promise<VaultPipe>;
+  readonly stateDir: string;
+  /** A sealed file with its seeds: its own, or the one that its token was made from. */
+  readonly sealed: SealedSource;
+  start(change?: VaultChange): Promise<VaultPipe>;
   /** Its keys in this process, as the local admin tool opens them beside a running vault. */
   open(): Promise<VaultKeys>;
 }
@@ -38,29 +40,32 @@ export function copyOf(source: SealedSource, dir: string): SealedSource {
 }
 
 /** The vault's file is the copy itself. */
-export const sealedBackEnd: EpochBackEnd = {
+const sealedBackEnd: EpochBackEnd = {
   name: "sealed-file",
   make(stack, from, dir) {
     const { file, unlock } = copyOf(from, dir);
     const passphrase = join(dir, "passphrase");
     writeFileSync(passphrase, unlock.reveal(), { mode: 0o600 });
+    const stateDir = join(dir, "state");
     const env = { VAULT_FILE: file, VAULT_PASSPHRASE_FILE: passphrase };
     return Promise.resolve({
-      start: (until) => startVault(stack, join(dir, "state"), { env, ...(until === undefined ? {} : { until }) }),
+      stateDir,
+      sealed: { file, unlock },
+      start: (change) => startVault(stack, stateDir, { ...change, env: { ...env, ...change?.env } }),
       open: () => openSealedFile({ file, unlock, now: nowSeconds, log }),
     });
   },
 };
 
-/** A token that was made from the copy; `labels` are those of fresh tokens. */
-export function tokenBackEnd(hsm: SoftHsm, labels: string[]): EpochBackEnd {
+/** A token that was made from the copy. */
+function tokenBackEnd(hsm: SoftHsm): EpochBackEnd {
+  let made = 0;
   return {
     name: "pkcs11",
     async make(stack, from, dir) {
-      const label = labels.pop();
-      if (label === undefined) throw new Error("more tokens are needed than were made");
-      const state = join(dir, "state");
-      const settings = { ...hsm.token(label), writerDir: join(state, "keys") };
+      const label = `vault ${String((made += 1))}`;
+      const stateDir = join(dir, "state");
+      const settings = { ...hsm.newToken(label), writerDir: join(stateDir, "keys") };
       await createInToken(settings, await readSeeds(from));
       const pin = join(dir, "pin");
       writeFileSync(pin, settings.pin.reveal(), { mode: 0o600 });
@@ -72,9 +77,29 @@ export function tokenBackEnd(hsm: SoftHsm, labels: string[]): EpochBackEnd {
         VAULT_PKCS11_ENVIRONMENT: `SOFTHSM2_CONF=${hsm.conf}`,
       };
       return {
-        start: (until) => startVault(stack, state, { env, ...(until === undefined ? {} : { until }) }),
+        stateDir,
+        sealed: from,
+        start: (change) => startVault(stack, stateDir, { ...change, env: { ...env, ...change?.env } }),
         open: () => openPkcs11({ ...settings, now: nowSeconds, log }),
       };
     },
   };
+}
+
+/** As `forEachBackEnd`, for suites whose vaults are processes. */
+export function forEachProcessBackEnd(suite: (backEnd: () => EpochBackEnd) => void): void {
+  describe("keys in a sealed file", () => {
+    suite(() => sealedBackEnd);
+  });
+
+  describe("keys in a PKCS#11 token", () => {
+    const missing = noSoftHsm();
+    if (missing !== undefined) {
+      it(`needs SoftHSM2: ${missing}`);
+      return;
+    }
+    let hsm: SoftHsm | undefined;
+    after(() => hsm?.remove());
+    suite(() => tokenBackEnd((hsm ??= softHsm())));
+  });
 }

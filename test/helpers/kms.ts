@@ -23,7 +23,7 @@ import { type PackedUserOperation, encodeUserOperation } from "../../offchain/wi
 import type { AccessFacts } from "../../offchain/chain/access-facts";
 import { encodeExecute } from "../../offchain/client/account-calls";
 import { type AssertionWish, type TestAuthenticator, makeAssertion, testAuthenticator } from "./assertion";
-import { type SealedVault, openSealedVault } from "./vault-parts";
+import { type OpenVault, type OpenVaultIn, openSealedVault } from "./vault-parts";
 import { caseSeparator, goodFacts } from "./verify-case";
 import { type ProofWish, type TestDevice, makeProof, testDevice } from "./words";
 
@@ -53,7 +53,7 @@ export interface AskWish {
 }
 
 /**
- * The vault's `/kms` methods with everything real inside: sealed keys, sealed state, ceremonies, limits, replay memory.
+ * The vault's `/kms` methods with everything real inside: keys of either back end, sealed state, ceremonies, limits, replay memory.
  * The chain says what the test wants, and the clock stands still until the test moves it.
  */
 export class KmsBench {
@@ -74,7 +74,7 @@ export class KmsBench {
   headHash: () => Hex = () => toHex(Buffer.alloc(32, 7));
 
   private constructor(
-    readonly vault: SealedVault,
+    readonly vault: OpenVault,
     settings: Partial<KmsSettings>,
   ) {
     this.settings = {
@@ -106,10 +106,14 @@ export class KmsBench {
     };
   }
 
-  /** Over a new vault in this folder. Ask after `keccakReady`. */
-  static async in(dir: string, settings: Partial<KmsSettings> = {}): Promise<KmsBench> {
+  /** Over the vault that `open` makes in this folder, with a sealed file by default. Ask after `keccakReady`. */
+  static async in(
+    dir: string,
+    settings: Partial<KmsSettings> = {},
+    open: OpenVaultIn = openSealedVault,
+  ): Promise<KmsBench> {
     const clock = { now: () => 1_800_000_000 };
-    const vault = await openSealedVault(dir, () => clock.now());
+    const vault = await open(dir, () => clock.now());
     const bench = new KmsBench(vault, settings);
     clock.now = () => bench.now;
     return bench;

@@ -3,6 +3,8 @@ import type { KeyObject } from "node:crypto";
 import { dirname, join } from "node:path";
 
 import { k3Prk, objectKey } from "../../offchain/signer/vault/k3";
+import type { VaultUnlock } from "../../offchain/signer/vault/keys/unlock";
+import type { VaultContents } from "../../offchain/signer/vault/keys/vault-contents";
 import { openContents } from "../../offchain/signer/vault/sealed-file";
 import { Secret } from "../../offchain/wire/secret";
 import type { World } from "../drills/world";
@@ -27,13 +29,20 @@ export function copyVaultFiles(stackDir: string, to: string): void {
 /** What a stack's vault must keep to itself, read with its own passphrase, as nobody else can. */
 export function vaultSecrets(world: World): Secrets {
   const folder = join(world.stack.dir, "vault");
-  const passphrase = readFileSync(join(folder, "passphrase"));
-  const contents = openContents(join(folder, "vault.sealed"), new Secret(passphrase));
-  if (contents === undefined) throw new Error("the vault's file has an old format");
+  const unlock = new Secret(readFileSync(join(folder, "passphrase")));
   const { omni, actor } = world.party;
   const name = { operatorOmni: omni, actorOmni: actor, dataClass: "credentials", service: world.service } as const;
+  const found: Record<string, Uint8Array> = { passphrase: unlock.reveal() };
+  for (const [epoch, k3] of open(join(folder, "vault.sealed"), unlock).epochs) {
+    found[`object key of epoch ${String(epoch)}`] = objectKey(k3.reveal(), name);
+  }
+  return { ...found, ...sealedSecrets(join(folder, "vault.sealed"), unlock) };
+}
+
+/** Every secret in a sealed file. */
+export function sealedSecrets(file: string, unlock: VaultUnlock): Secrets {
+  const contents = open(file, unlock);
   const found: Record<string, Uint8Array> = {
-    passphrase,
     "agent seed": contents.agentSeed.reveal(),
     "state key": contents.stateKey.reveal(),
     K2: scalarOf(contents.signing.sts),
@@ -42,10 +51,15 @@ export function vaultSecrets(world: World): Secrets {
   for (const [epoch, k3] of contents.epochs) {
     found[`K3 of epoch ${String(epoch)}`] = k3.reveal();
     found[`PRK of epoch ${String(epoch)}`] = k3Prk(k3.reveal());
-    found[`object key of epoch ${String(epoch)}`] = objectKey(k3.reveal(), name);
   }
   for (const { kid, key } of contents.tokenSecrets) found[`token secret ${kid}`] = key.reveal();
   return found;
+}
+
+function open(file: string, unlock: VaultUnlock): VaultContents {
+  const contents = openContents(file, unlock);
+  if (contents === undefined) throw new Error("the vault's file has an old format");
+  return contents;
 }
 
 function scalarOf(key: Secret<KeyObject>): Buffer {

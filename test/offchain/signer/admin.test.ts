@@ -269,6 +269,20 @@ describe("vault: administration", function () {
       vault = await openSealedVault(dir, () => NOW, vault.unlock);
     });
 
+    it("a backup without the keys is none, unless it is said that they are in a token", async () => {
+      await vault.state.create(owner, record);
+      await admin.close();
+      await vault.close();
+      const [file, elsewhere] = [join(folders.make(), "backup"), join(folders.make(), "vault.sealed")];
+      const args = ["backup", file, "--vault-file", elsewhere];
+      const refused = await program(...args);
+      expect([refused.code, refused.json()["code"]]).to.deep.equal([1, "storage_unavailable"]);
+      expect(existsSync(file)).to.equal(false);
+      expect((await program(...args, "--state-only")).json()["files"]).to.deep.equal(["state", "state.seq"]);
+      vault = await openSealedVault(dir, () => NOW, vault.unlock);
+      admin = await serveAdmin({ ...vault, now: () => NOW, log }, dir);
+    });
+
     it("are of no use to go back in time: an older state is refused until it was made harmless", async () => {
       await vault.state.create(owner, record);
       await vault.close();

@@ -7,14 +7,18 @@ import { readSeeds } from "../../../../offchain/signer/vault/keys/hand-over";
 import { objectKey } from "../../../../offchain/signer/vault/k3";
 import { unwrapKey } from "../../../../offchain/signer/vault/key-wrap";
 import { fromBase64url } from "../../../../offchain/wire/bytes";
+import type { AgentCredentialAnswer } from "../../../../offchain/wire/kms";
 import { parseObject } from "../../../../offchain/wire/object";
 import { Secret } from "../../../../offchain/wire/secret";
 import { type Stack, startStack } from "../../../../scripts/lib/stack";
 import { K3EpochCounter__factory } from "../../../../typechain-types";
 import { World } from "../../../drills/world";
 import { secretsUnder } from "../../../helpers/secret-forms";
+import { codeOf, worked } from "../../../helpers/kms";
+import { passkeyParty } from "../../../helpers/passkey-party";
 import { PIN, type SoftHsm, noSoftHsm, softHsm } from "../../../helpers/softhsm";
 import { temporaryFolders } from "../../../helpers/temporary-folder";
+import { nonce } from "../../../helpers/words";
 
 const missing = noSoftHsm();
 
@@ -78,7 +82,13 @@ function suite(): void {
       expect((await world.fetch()).secret).to.equal(credential);
     });
 
-    it("killed and started again, it serves from the token", async () => {
+    it("killed and started again, it serves from the token, and agent keys are the same", async () => {
+      const party = await passkeyParty(stack);
+      await world.nextBlock();
+      const client = await party.client();
+      const create = async (): Promise<AgentCredentialAnswer> =>
+        worked(await client.create(party.label, party.authenticator)) as AgentCredentialAnswer;
+      const key = await create();
       await stack.restart("signer", "SIGKILL");
       for (;;) {
         // the vault's start fence, which the worker's readiness does not wait for
@@ -87,6 +97,10 @@ function suite(): void {
         expect(again.answer.code).to.be.oneOf(["proof_invalid", "signer_unavailable"]);
         await new Promise((done) => setTimeout(done, 200));
       }
+      expect(codeOf(await client.signPayload(key, nonce()))).to.equal("ok");
+      expect((await create()).keyId).to.equal(key.keyId.replace(/:0$/, ":1"));
+      await client.close();
+      party.operator.close();
     });
 
     it("no K3, seed, state key or PIN lies anywhere but in the backup's own folder and the PIN's own file", async () => {
