@@ -1,5 +1,6 @@
 import { accountGasRows, heimaGasRows } from "../../test/helpers/gas-account";
 import { EVM } from "../../test/helpers/account";
+import { paymasterGasRows } from "../../test/helpers/gas-paymaster";
 import { registryGasRows } from "../../test/helpers/gas-registry";
 
 /** Run by Hardhat once for each EVM; prints one JSON line per row. */
@@ -7,7 +8,7 @@ async function main(): Promise<void> {
   const rows = [
     ...(await accountGasRows()),
     ...(EVM === "prague" ? await heimaGasRows() : []),
-    ...(EVM === "osaka" ? await registryGasRows() : []),
+    ...(EVM === "osaka" ? [...(await registryGasRows()), ...(await paymasterGasRows())] : []),
   ];
   for (const { name, gas } of rows) console.log(JSON.stringify({ name, evm: EVM, gas }));
 }
