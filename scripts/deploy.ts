@@ -5,7 +5,7 @@ import type { JsonRpcProvider } from "ethers";
 
 import { connectContracts, connectRpc } from "../offchain/chain/connect";
 import type { Deployment, EntryPointVersion } from "../offchain/chain/deployment";
-import { isAddressHex, isBytes32 } from "../offchain/wire/bytes";
+import { type Hex, isAddressHex, isBytes32 } from "../offchain/wire/bytes";
 import { deployAgentKeys } from "./lib/deploy-agentkeys";
 import { deploymentFromFile, deploymentFromJournal } from "./lib/existing-deployment";
 import { openJournal } from "./lib/journal";
@@ -22,7 +22,8 @@ Run again, it finds what exists and deploys only what is missing.
   --network NAME          where (hardhat: a rehearsal on a node that ends with the program)
   --rpc URL               another RPC than the network's own
   --k3-commitment HEX     commitment of K3[1], as the vault printed it
-  --owner ADDRESS         governance of the key epochs (required on production chains: a multisig or timelock)
+  --owner ADDRESS         governance of the key epochs, owner of the paymaster (required on production chains: a multisig or timelock)
+  --sponsor ADDRESS       the paymaster's first sponsor key (more, or other ones: npm run paymaster)
   --key-file FILE         funded key, 0600 (otherwise DEPLOYER_KEY; on a development node its own first account)
   --entry-point 0.7|0.8   version, by default the chain's
   --out FILE              addresses file, by default deployments/<chainId>.json
@@ -75,6 +76,7 @@ async function existingOrNew(
     voice.say(`Deploying to ${network.name}, chain ${chainId}.`);
     const deployerKey = await keyFromFile(text(values, "key-file"), process.env["DEPLOYER_KEY"]);
     const owner = ownerOf(values, network);
+    const sponsor = sponsorOf(values);
     const deployment = await deployAgentKeys({
       rpcUrl,
       k3Commitment: commitmentOf(values),
@@ -84,6 +86,7 @@ async function existingOrNew(
       },
       ...(deployerKey === undefined ? {} : { deployerKey }),
       ...(owner === undefined ? {} : { owner }),
+      ...(sponsor === undefined ? {} : { sponsor }),
       ...(journal === undefined ? {} : { deploymentDir: journal.dir }),
     });
     return { deployment, changed: true };
@@ -126,6 +129,12 @@ function ownerOf(values: Values, { profile }: Network): string | undefined {
   return owner;
 }
 
+function sponsorOf(values: Values): Hex | undefined {
+  const sponsor = text(values, "sponsor")?.toLowerCase();
+  if (sponsor === undefined || isAddressHex(sponsor)) return sponsor;
+  throw new UsageError("--sponsor is not an address");
+}
+
 function entryPointVersion(version: string | undefined): EntryPointVersion | undefined {
   if (version === undefined || version === "0.7" || version === "0.8") return version;
   throw new UsageError("--entry-point is 0.7 or 0.8");
@@ -143,6 +152,7 @@ void runProgram({
     rpc: { type: "string" },
     "k3-commitment": { type: "string" },
     owner: { type: "string" },
+    sponsor: { type: "string" },
     "key-file": { type: "string" },
     "entry-point": { type: "string" },
     out: { type: "string" },

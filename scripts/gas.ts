@@ -59,7 +59,8 @@ function gasDocument(rows: readonly Row[]): string {
 Made by \`npm run gas\`; CI fails when it is stale. \`account.*\` is the whole \`handleOps\` transaction of one operation that
 writes one slot, on EntryPoint v0.8 (\`.heima\`: v0.7), the account's deposit and nonce already there (\`.create\`: with the
 account's deployment). \`session.call*\` is the same by a session key, each call carrying 7 wei that are counted
-(\`.novalue\`: none). \`registry.*\`, \`scope.*\` and \`session.grant*\` are execution gas, without the 21,000 and the
+(\`.novalue\`: none); \`paymaster.*\` the same with the paymaster paying, its budget already used in this window
+(\`.first\`: not yet). \`registry.*\`, \`scope.*\` and \`session.grant*\` are execution gas, without the 21,000 and the
 calldata. The EVM \`osaka\`
 has the P-256 precompile of EIP-7951, \`prague\` the one of RIP-7212, \`cancun\` none.
 

@@ -9,6 +9,8 @@ import {
   IMasterAccount__factory,
   type IScopeRegistry,
   IScopeRegistry__factory,
+  type IOperatorPaymaster,
+  IOperatorPaymaster__factory,
   type ISidecarRegistry,
   ISidecarRegistry__factory,
 } from "../../typechain-types";
@@ -21,6 +23,7 @@ export interface Contracts {
   readonly scopeRegistry: IScopeRegistry;
   readonly k3EpochCounter: IK3EpochCounter;
   readonly factory: IMasterAccountFactory;
+  readonly paymaster: IOperatorPaymaster;
 }
 
 /** An RPC for programs that also send transactions: nothing cached, nothing batched, the network asked for once. */
@@ -39,6 +42,7 @@ export function connectContracts({ contracts }: Deployment, runner: ContractRunn
     scopeRegistry: IScopeRegistry__factory.connect(contracts.ScopeRegistry, runner),
     k3EpochCounter: IK3EpochCounter__factory.connect(contracts.K3EpochCounter, runner),
     factory: IMasterAccountFactory__factory.connect(contracts.MasterAccountFactory, runner),
+    paymaster: IOperatorPaymaster__factory.connect(contracts.OperatorPaymaster, runner),
   };
 }
 

@@ -1,6 +1,11 @@
 import { type ErrorDescription, Interface } from "ethers";
 
-import { IK3EpochCounter__factory, IScopeRegistry__factory, ISidecarRegistry__factory } from "../../typechain-types";
+import {
+  IK3EpochCounter__factory,
+  IOperatorPaymaster__factory,
+  IScopeRegistry__factory,
+  ISidecarRegistry__factory,
+} from "../../typechain-types";
 import type { ProblemCode } from "../wire/problem";
 import { type Failure, failure } from "../wire/result";
 
@@ -43,7 +48,14 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
   AdvancedTooSoon: { code: "caller_not_allowed", detail: "The epoch advances at most once an hour." },
   NotAContract: { code: "request_malformed", detail: "There is no contract at that address." },
   OwnershipNotRenounceable: { code: "caller_not_allowed", detail: "Governance can be handed over, not given up." },
-  OwnableUnauthorizedAccount: { code: "caller_not_allowed", detail: "Only governance advances the epoch." },
+  OwnableUnauthorizedAccount: { code: "caller_not_allowed", detail: "Only the contract's owner may do this." },
+  BudgetExceeded: { code: "caller_not_allowed", detail: "The account's budget at the paymaster is used up for now." },
+  InvalidBudget: {
+    code: "request_malformed",
+    detail: "A budget is an account's, has a window, and ends in the future and below 2^47.",
+  },
+  InvalidSponsor: { code: "request_malformed", detail: "A sponsor is an address that is not one already." },
+  NotSponsor: { code: "request_malformed", detail: "That address is no sponsor of the paymaster." },
 };
 
 const OWNABLE = new Interface(["error OwnableUnauthorizedAccount(address account)"]);
@@ -51,6 +63,7 @@ const CONTRACTS: readonly Interface[] = [
   ISidecarRegistry__factory.createInterface(),
   IScopeRegistry__factory.createInterface(),
   IK3EpochCounter__factory.createInterface(),
+  IOperatorPaymaster__factory.createInterface(),
   OWNABLE,
 ];
 

@@ -11,6 +11,7 @@ export interface DeployedContracts {
   readonly K3EpochCounter: Hex;
   readonly CredentialAudit: Hex;
   readonly MasterAccountFactory: Hex;
+  readonly OperatorPaymaster: Hex;
   /** Only where the chain has no P-256 precompile. */
   readonly P256Verifier?: Hex;
 }
@@ -32,6 +33,7 @@ const REQUIRED = [
   "K3EpochCounter",
   "CredentialAudit",
   "MasterAccountFactory",
+  "OperatorPaymaster",
 ] as const;
 
 /** Reads the text of a deployment file, or of a stack file, which has the same members and more. */

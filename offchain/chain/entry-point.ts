@@ -16,6 +16,7 @@ export const ENTRY_POINT = new Interface([
   "function getNonce(address sender, uint192 key) view returns (uint256)",
   "function balanceOf(address account) view returns (uint256)",
   "function depositTo(address account) payable",
+  "function getDepositInfo(address account) view returns ((uint256 deposit, bool staked, uint112 stake, uint32 unstakeDelaySec, uint48 withdrawTime) info)",
   "event UserOperationEvent(bytes32 indexed userOpHash, address indexed sender, address indexed paymaster, uint256 nonce, bool success, uint256 actualGasCost, uint256 actualGasUsed)",
   "event UserOperationRevertReason(bytes32 indexed userOpHash, address indexed sender, uint256 nonce, bytes revertReason)",
   "error FailedOp(uint256 opIndex, string reason)",

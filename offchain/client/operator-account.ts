@@ -2,14 +2,16 @@ import { type JsonRpcProvider, isError } from "ethers";
 
 import { connectContracts } from "../chain/connect";
 import type { Deployment } from "../chain/deployment";
-import { entryPointAt } from "../chain/entry-point";
+import { type PackedUserOperation, entryPointAt } from "../chain/entry-point";
 import { knownContracts } from "../chain/known-contracts";
 import { profileOfChain } from "../chain/profiles";
 import type { Hex } from "../wire/bytes";
 import { type Result, ok, refuse } from "../wire/result";
+import { gasLimitOf } from "../wire/user-operation";
 import { type AccountCall, describeCalls, encodeExecute } from "./account-calls";
 import { type Authenticator, contractPasskey, dummySignature } from "./authenticator";
 import { type Relay, type SentOperation, estimateAtBundler, refusalFor, sendOperation } from "./send-operation";
+import { type Sponsor, sponsorOperation } from "./sponsor";
 import { type OperationGas, packOperation, signOperation, userOperationHash } from "./user-operation";
 
 /** The operator's hands: a passkey, a chain, and a way to the EntryPoint. */
@@ -18,6 +20,8 @@ export interface OperatorContext {
   readonly deployment: Deployment;
   readonly authenticator: Authenticator;
   readonly relay: Relay;
+  /** Has every operation paid for by the paymaster; without one the account or the relay pays. */
+  readonly sponsor?: Sponsor;
 }
 
 /** The master account of a passkey, deployed or not. */
@@ -71,7 +75,9 @@ export async function performCalls(
     const contract = entryPointAt(entryPoint, provider);
     const nonce = (await contract.getFunction("getNonce")(account.address, 0)) as bigint;
     const { address: sender, initCode } = account;
-    const operation = packOperation({ sender, nonce, initCode, callData, gas: gas.value });
+    const paid = await paidFor(context, packOperation({ sender, nonce, initCode, callData, gas: gas.value }));
+    if (!paid.ok) return paid;
+    const operation = paid.value;
     const hashOnChain = (await contract.getFunction("getUserOpHash")(operation)) as Hex;
     const signed = await signOperation({
       operation,
@@ -79,23 +85,31 @@ export async function performCalls(
       asked: calls,
       account: sender,
       initCode,
+      paymasterAndData: operation.paymasterAndData,
       hashOnChain,
       shown: describeCalls(calls, knownContracts(deployment, sender), glossary),
       authenticator,
     });
     if (!signed.ok) return signed;
-    const { verificationGasLimit, callGasLimit, preVerificationGas } = gas.value;
     return await sendOperation({
       operation: signed.value,
       userOpHash: userOperationHash(operation, deployment),
       entryPoint,
       provider,
       relay,
-      gasLimit: verificationGasLimit + callGasLimit + preVerificationGas,
+      gasLimit: gasLimitOf(operation),
     });
   } catch (error) {
     return refusalFor(error);
   }
+}
+
+/** The operation, with the paymaster's part where a sponsor is at hand. */
+async function paidFor(
+  { provider, deployment, sponsor }: OperatorContext,
+  operation: PackedUserOperation,
+): Promise<Result<PackedUserOperation>> {
+  return sponsor === undefined ? ok(operation) : sponsorOperation({ provider, deployment, sponsor, operation });
 }
 
 // measured on EntryPoint v0.8: 20,000 with the precompile, 185,000 with the Solidity verifier; 110,000 for the clone
@@ -104,6 +118,10 @@ const VERIFICATION_GAS_IN_SOLIDITY = 800_000n;
 const CREATION_GAS = 400_000n;
 const CALL_GAS = 350_000n;
 const CALL_GAS_PER_BYTE = 700n;
+// what the paymaster owes whoever sends the transaction: 21,000, the EntryPoint's own work, and the calldata
+const TRANSACTION_GAS = 50_000n;
+const GAS_PER_BYTE = 16n;
+const OTHER_BYTES = 1_500n;
 
 /** Limits and fees. What the calls would revert with is found here, before the owner is asked for anything. */
 async function gasFor(
@@ -133,7 +151,7 @@ async function gasFor(
     maxFeePerGas: 0n,
     maxPriorityFeePerGas: 0n,
   };
-  if (relay.kind === "direct") return ok(free);
+  if (relay.kind === "direct" && context.sponsor === undefined) return ok(free);
 
   const { maxFeePerGas, maxPriorityFeePerGas, gasPrice } = await provider.getFeeData();
   const fees = {
@@ -141,9 +159,15 @@ async function gasFor(
     maxPriorityFeePerGas: maxPriorityFeePerGas ?? gasPrice ?? 0n,
   };
   const { address: sender, initCode } = account;
+  if (relay.kind === "direct") {
+    const bytes = BigInt((callData.length + initCode.length) / 2) + OTHER_BYTES;
+    return ok({ ...free, ...fees, preVerificationGas: TRANSACTION_GAS + GAS_PER_BYTE * bytes });
+  }
   const nonce = (await entryPointAt(deployment.entryPoint, provider).getFunction("getNonce")(sender, 0)) as bigint;
   const draft = packOperation({ sender, nonce, initCode, callData, gas: { ...free, ...fees } });
-  const dummy = { ...draft, signature: dummySignature(authenticator.credential) };
+  const paid = await paidFor(context, draft);
+  if (!paid.ok) return paid;
+  const dummy = { ...paid.value, signature: dummySignature(authenticator.credential) };
   const estimate = await estimateAtBundler(relay.url, dummy, deployment.entryPoint);
   if (!estimate.ok) return estimate;
   return ok({ ...free, ...fees, preVerificationGas: estimate.value });

@@ -12,6 +12,7 @@ import type { DeviceKey } from "./device-key-file";
 import { type GrantWish, glossaryOf, missingGrants, setGrantsCall } from "./grants";
 import { type MasterAccount, type OperatorContext, masterAccountOf, performCalls } from "./operator-account";
 import { type Relay, type SentOperation, refusalFor } from "./send-operation";
+import type { Sponsor } from "./sponsor";
 
 /** What one of the operator's acts came to: nothing is sent where the chain already says so. */
 export type Act<T> = T & {
@@ -73,8 +74,10 @@ export async function openOperator(options: {
   readonly deployment: Deployment;
   readonly authenticator: Authenticator;
   readonly relay: Relay;
+  /** Has the operations paid for by the paymaster. */
+  readonly sponsor?: Sponsor;
 }): Promise<Result<Operator>> {
-  const { rpcUrl, deployment, authenticator, relay } = options;
+  const { rpcUrl, deployment, authenticator, relay, sponsor } = options;
   await keccakReady();
   const provider = connectRpc(rpcUrl, deployment.chainId);
   const wrong = (detail: string): Result<never> => {
@@ -86,7 +89,13 @@ export async function openOperator(options: {
   if (Number(id) !== deployment.chainId) {
     return wrong(`The RPC serves chain ${Number(id)}, the contracts are on chain ${deployment.chainId}.`);
   }
-  const context: OperatorContext = { provider, deployment, authenticator, relay };
+  const context: OperatorContext = {
+    provider,
+    deployment,
+    authenticator,
+    relay,
+    ...(sponsor === undefined ? {} : { sponsor }),
+  };
   return ok(operatorOver(context));
 }
 

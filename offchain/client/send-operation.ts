@@ -1,9 +1,10 @@
 import { type JsonRpcProvider, type TransactionReceipt, Wallet, isError } from "ethers";
 
-import { contractFailure } from "../chain/contract-errors";
+import { contractError, contractFailure } from "../chain/contract-errors";
 import { ENTRY_POINT, type PackedUserOperation, entryPointAt } from "../chain/entry-point";
 import type { Hex } from "../wire/bytes";
 import { type Result, ok, refuse } from "../wire/result";
+import { PAYMASTER_HEAD } from "../wire/user-operation";
 
 /** How a signed operation reaches the EntryPoint. */
 export type Relay =
@@ -46,7 +47,10 @@ export async function sendOperation(request: SendRequest): Promise<Result<SentOp
 export function refusalFor(error: unknown): Result<never> {
   if (isError(error, "CALL_EXCEPTION")) {
     if (error.revert?.name === "FailedOp") return failedOp(error.revert.args[1]);
-    if (error.revert?.name === "FailedOpWithRevert") return failedOp(error.revert.args[1]);
+    if (error.revert?.name === "FailedOpWithRevert") {
+      const { 1: reason, 2: inner } = error.revert.args as unknown as readonly [bigint, string, string];
+      return contractError(inner) === undefined ? failedOp(reason) : { ok: false, failure: contractFailure(inner) };
+    }
     return { ok: false, failure: contractFailure(error.data ?? "0x") };
   }
   if (isError(error, "INSUFFICIENT_FUNDS")) {
@@ -64,6 +68,10 @@ const FAILED_OPS: Readonly<Record<string, string>> = {
   AA24: "the account does not know this passkey",
   AA25: "another operation of the account came first: try again",
   AA13: "the account could not be deployed",
+  AA31: "the paymaster's deposit is too low",
+  AA32: "the paymaster's signature or its budget has ended, or the window changed: try again",
+  AA33: "the paymaster refused the operation",
+  AA34: "the paymaster does not know this sponsor key",
   AA95: "the transaction's gas limit is too low",
 };
 
@@ -157,12 +165,24 @@ function unpacked(operation: PackedUserOperation): Record<string, string> {
     nonce: quantity(nonce),
     ...factory,
     callData,
+    ...paymasterMembers(operation.paymasterAndData),
     callGasLimit,
     verificationGasLimit,
     preVerificationGas: quantity(preVerificationGas),
     maxFeePerGas,
     maxPriorityFeePerGas,
     signature,
+  };
+}
+
+function paymasterMembers(data: Hex): Record<string, string> {
+  if (data === "0x") return {};
+  const [paymasterVerificationGasLimit, paymasterPostOpGasLimit] = halves(`0x${data.slice(42, PAYMASTER_HEAD)}`);
+  return {
+    paymaster: data.slice(0, 42),
+    paymasterVerificationGasLimit,
+    paymasterPostOpGasLimit,
+    paymasterData: `0x${data.slice(PAYMASTER_HEAD)}`,
   };
 }
 

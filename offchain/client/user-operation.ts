@@ -48,6 +48,8 @@ export interface SigningRequest {
   readonly account: Hex;
   /** The one `initCode` that would be right; empty for a deployed account. */
   readonly initCode: Hex;
+  /** The paymaster and its terms that the owner asked for; `0x` where the account pays itself. */
+  readonly paymasterAndData: Hex;
   /** The EntryPoint's own `getUserOpHash` of this operation, from the chain. */
   readonly hashOnChain: Hex;
   /** What the owner is shown, one line per call. */
@@ -61,7 +63,7 @@ export interface SigningRequest {
  * @returns `request_malformed` before the owner is asked, when anything differs
  */
 export async function signOperation(request: SigningRequest): Promise<Result<PackedUserOperation>> {
-  const { operation, domain, asked, account, initCode, hashOnChain, shown, authenticator } = request;
+  const { operation, domain, asked, account, initCode, paymasterAndData, hashOnChain, shown, authenticator } = request;
   const refused = (what: string): Result<never> =>
     refuse("request_malformed", `The operation is not what was asked for, and was not signed: ${what}.`);
   const calls = decodeExecute(operation.callData);
@@ -69,7 +71,7 @@ export async function signOperation(request: SigningRequest): Promise<Result<Pac
   if (!isSameCalls(calls, asked)) return refused("its calldata makes other calls");
   if (operation.sender !== account) return refused("it is for another account");
   if (operation.initCode !== initCode) return refused("it deploys something else");
-  if (operation.paymasterAndData !== "0x") return refused("it names a paymaster");
+  if (operation.paymasterAndData !== paymasterAndData) return refused("it names another paymaster");
   const hash = userOperationHash(operation, domain);
   if (hash !== hashOnChain) return refused("the EntryPoint computes another hash for it");
   const assertion = await authenticator.getAssertion(fromHex(hash), shown);

@@ -1,7 +1,13 @@
 import type { Hex } from "../wire/bytes";
 import { type Execution, readExecution } from "../wire/execution";
 import { type Failure, type Result, failure, ok } from "../wire/result";
-import { type EntryPointDomain, type PackedUserOperation, unpackTwo } from "../wire/user-operation";
+import {
+  type EntryPointDomain,
+  PAYMASTER_HEAD,
+  type PackedUserOperation,
+  gasLimitOf,
+  greatestCostOf,
+} from "../wire/user-operation";
 import { type Check, firstFailure } from "./check";
 
 /** What an agent asks to have signed. */
@@ -120,9 +126,6 @@ function callsNameAFunction({ execution }: SessionFacts): Failure | undefined {
   return isNamed ? undefined : refused("it makes a call of 1 to 3 bytes");
 }
 
-// address, uint128 verification gas, uint128 post-operation gas
-const PAYMASTER_HEAD = 2 + 2 * (20 + 16 + 16);
-
 function paymasterIsListed({ operation, rules }: SessionFacts): Failure | undefined {
   const { paymasterAndData } = operation;
   if (paymasterAndData === "0x") return undefined;
@@ -133,12 +136,9 @@ function paymasterIsListed({ operation, rules }: SessionFacts): Failure | undefi
 
 /** As the validator counts it: all five gas fields times maxFeePerGas. */
 function gasIsBounded({ operation, rules }: SessionFacts): Failure | undefined {
-  const account = unpackTwo(operation.accountGasLimits);
-  const paymaster = unpackTwo(`0x${operation.paymasterAndData.slice(42, PAYMASTER_HEAD).padStart(64, "0")}`);
-  const gas = account.high + account.low + operation.preVerificationGas + paymaster.high + paymaster.low;
+  const gas = gasLimitOf(operation);
   if (gas > rules.maxGas) return refused("its gas limits are too high");
-  const { low: maxFeePerGas } = unpackTwo(operation.gasFees);
-  return gas * maxFeePerGas > rules.maxCostWei ? refused("its gas may cost too much") : undefined;
+  return greatestCostOf(operation) > rules.maxCostWei ? refused("its gas may cost too much") : undefined;
 }
 
 const ZERO_ADDRESS: Hex = `0x${"00".repeat(20)}`;

@@ -42,6 +42,21 @@ export function unpackTwo(word: Hex): { readonly high: bigint; readonly low: big
   return { high: BigInt(word.slice(0, 34)), low: BigInt(`0x${word.slice(34)}`) };
 }
 
+/** Hex digits of a paymaster's part of `paymasterAndData`: address, uint128 verification gas, uint128 post-operation gas. */
+export const PAYMASTER_HEAD = 2 + 2 * (20 + 16 + 16);
+
+/** All gas that an operation may use: its five gas fields, the paymaster's two included. */
+export function gasLimitOf(operation: PackedUserOperation): bigint {
+  const account = unpackTwo(operation.accountGasLimits);
+  const paymaster = unpackTwo(`0x${operation.paymasterAndData.slice(42, PAYMASTER_HEAD).padStart(64, "0")}`);
+  return account.high + account.low + operation.preVerificationGas + paymaster.high + paymaster.low;
+}
+
+/** The most that an operation may cost, in wei, whoever pays: {@link gasLimitOf} times `maxFeePerGas`. */
+export function greatestCostOf(operation: PackedUserOperation): bigint {
+  return gasLimitOf(operation) * unpackTwo(operation.gasFees).low;
+}
+
 const V08_TYPE = typeHash(
   "PackedUserOperation(address sender,uint256 nonce,bytes initCode,bytes callData,bytes32 accountGasLimits,uint256 preVerificationGas,bytes32 gasFees,bytes paymasterAndData)",
 );
@@ -75,7 +90,8 @@ function v08Separator({ chainId, entryPoint }: EntryPointDomain): Buffer {
   return keccak256(Buffer.concat([DOMAIN_TYPE(), name, version, uintWord(chainId), addressWord(entryPoint)]));
 }
 
-function uint256Word(value: bigint): Buffer {
+/** A `uint256` member. */
+export function uint256Word(value: bigint): Buffer {
   const hex = value.toString(16);
   if (value < 0n || hex.length > 64) throw new RangeError("a uint256 is 0 to 2^256-1");
   return Buffer.from(hex.padStart(64, "0"), "hex");

@@ -22,8 +22,10 @@ export interface DeployOptions {
   readonly deployerKey?: Hex;
   /** Commitment of K3[1], from the vault. */
   readonly k3Commitment: Hex;
-  /** Governance of the epoch counter; the deployer by default. */
+  /** Governance of the epoch counter, and the paymaster's owner; the deployer by default. */
   readonly owner?: string;
+  /** The paymaster's first sponsor; none by default. */
+  readonly sponsor?: Hex;
   /** By default the version of the chain's profile. */
   readonly entryPointVersion?: EntryPointVersion;
   /** Ignition's journal; in memory by default, for a node that lives as long as the program. */
@@ -54,10 +56,11 @@ export async function deployAgentKeys(options: DeployOptions): Promise<Deploymen
     const version = options.entryPointVersion ?? profile.entryPointVersion;
     const entryPoint = await findEntryPoint(provider, version, run, say);
     const verifier = await findVerifier(provider, run, say);
-    say(`Registries and factory, governance of the epochs ${owner}.`);
+    say(`Registries, factory and paymaster, governed by ${owner}.`);
     const deployed = await run(AgentKeysModule, {
       K3EpochCounter: { owner, firstCommitment: k3Commitment },
       MasterAccount: { entryPoint, verifier: verifier ?? P256_PRECOMPILE },
+      OperatorPaymaster: { entryPoint, owner, ...(options.sponsor === undefined ? {} : { sponsor: options.sponsor }) },
     });
     return {
       chainId,
@@ -67,6 +70,7 @@ export async function deployAgentKeys(options: DeployOptions): Promise<Deploymen
         K3EpochCounter: address(deployed, "epochCounter"),
         CredentialAudit: address(deployed, "credentialAudit"),
         MasterAccountFactory: address(deployed, "masterAccountFactory"),
+        OperatorPaymaster: address(deployed, "paymaster"),
         ...(verifier === undefined ? {} : { P256Verifier: verifier }),
       },
       entryPoint,

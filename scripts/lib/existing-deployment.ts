@@ -36,14 +36,16 @@ export async function deploymentFromJournal(
 ): Promise<Deployment | undefined> {
   const address = (name: keyof typeof AgentKeysModule.results): Hex | undefined =>
     journal.deployed[AgentKeysModule.results[name].id]?.toLowerCase() as Hex | undefined;
-  const [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, factory] = [
+  const [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, factory, paymaster] = [
     address("sidecarRegistry"),
     address("scopeRegistry"),
     address("epochCounter"),
     address("credentialAudit"),
     address("masterAccountFactory"),
+    address("paymaster"),
   ];
-  if (!sidecarRegistry || !scopeRegistry || !epochCounter || !credentialAudit || !factory) return undefined;
+  if (!sidecarRegistry || !scopeRegistry || !epochCounter || !credentialAudit || !factory || !paymaster)
+    return undefined;
   const verifier = Object.entries(journal.deployed).find(([id]) => id.startsWith("P256Verifier#"))?.[1];
   const deployment = {
     chainId: Number((await provider.getNetwork()).chainId),
@@ -53,6 +55,7 @@ export async function deploymentFromJournal(
       K3EpochCounter: epochCounter,
       CredentialAudit: credentialAudit,
       MasterAccountFactory: factory,
+      OperatorPaymaster: paymaster,
       ...(verifier === undefined ? {} : { P256Verifier: verifier.toLowerCase() as Hex }),
     },
   };

@@ -1,5 +1,6 @@
 import { accountGasRows, heimaGasRows } from "../../test/helpers/gas-account";
 import { EVM } from "../../test/helpers/account";
+import { paymasterGasRows } from "../../test/helpers/gas-paymaster";
 import { registryGasRows } from "../../test/helpers/gas-registry";
 import { sessionGasRows } from "../../test/helpers/gas-session";
 
@@ -8,8 +9,9 @@ async function main(): Promise<void> {
   const rows = [
     ...(await accountGasRows()),
     ...(EVM === "prague" ? await heimaGasRows() : []),
-    ...(EVM === "osaka" ? await registryGasRows() : []),
-    ...(EVM === "osaka" ? await sessionGasRows() : []),
+    ...(EVM === "osaka"
+      ? [...(await registryGasRows()), ...(await sessionGasRows()), ...(await paymasterGasRows())]
+      : []),
   ];
   for (const { name, gas } of rows) console.log(JSON.stringify({ name, evm: EVM, gas }));
 }

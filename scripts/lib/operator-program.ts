@@ -3,9 +3,11 @@ import { join, resolve } from "node:path";
 
 import { type Deployment, parseDeployment } from "../../offchain/chain/deployment";
 import { type ChainProfile, profileOfChain } from "../../offchain/chain/profiles";
+import { deviceKey } from "../../offchain/client/device-key-file";
 import { type Operator, openOperator } from "../../offchain/client/operator";
 import type { Relay } from "../../offchain/client/send-operation";
-import { type Hex, isBytes32 } from "../../offchain/wire/bytes";
+import { type Hex, fromHex, isBytes32 } from "../../offchain/wire/bytes";
+import { keccakReady } from "../../offchain/wire/keccak";
 import { keyFromFile } from "./keys";
 import { UsageError, findNetwork, requireConfirmation } from "./networks";
 import { openPasskey } from "./passkeys";
@@ -20,6 +22,7 @@ export const OPERATOR_OPTIONS = {
   state: { type: "string" },
   "key-file": { type: "string" },
   bundler: { type: "string" },
+  sponsor: { type: "string" },
   browser: { type: "boolean" },
   software: { type: "boolean" },
   port: { type: "string" },
@@ -34,6 +37,7 @@ export const OPERATOR_USAGE = `
   --state DIR         keys and passkey of the operator, by default .agentkeys/operator
   --key-file FILE     funded key, 0600, that sends and pays (otherwise DEPLOYER_KEY; a stack has its own)
   --bundler URL       send through an ERC-4337 bundler instead; the account itself pays
+  --sponsor FILE      sponsor key, 0600: the paymaster pays, from the account's budget
   --port N            of the passkey page; any free one by default
   --json              one line of JSON instead of sentences`;
 
@@ -88,12 +92,15 @@ export interface OpenOperator {
 export async function openOperatorProgram(values: Values, voice: Voice, mayMake = false): Promise<OpenOperator> {
   const place = await findPlace(values);
   const relay = relayOf(values, place);
+  const sponsor = await keyFromFile(text(values, "sponsor"), undefined);
+  await keccakReady();
   const passkey = await openPasskey({ values, voice, place, mayMake });
   const opened = await openOperator({
     rpcUrl: place.rpcUrl,
     deployment: place.deployment,
     authenticator: passkey.authenticator,
     relay,
+    ...(sponsor === undefined ? {} : { sponsor: deviceKey(fromHex(sponsor)) }),
   });
   if (!opened.ok) {
     await passkey.close(opened.failure.detail);

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import type { Stack } from "./stack";
+import { SPONSOR_KEY_FILE, type Stack } from "./stack";
 
 /** Writes where a running stack is, mode 0600, for programs that join it (`--stack FILE`). */
 export function writeStackFile(file: string, stack: Stack): void {
@@ -14,6 +14,7 @@ export function writeStackFile(file: string, stack: Stack): void {
     entryPointVersion: deployment.entryPointVersion,
     urls,
     developmentKey,
+    sponsorKeyFile: join(stack.dir, SPONSOR_KEY_FILE),
     workerSealKeys: { credentials: stack.workerSealKey() },
     certs: join(stack.dir, "certs"),
   };

@@ -2,6 +2,8 @@ import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import type { Deployment } from "../../offchain/chain/deployment";
+import { deviceKeyAt } from "../../offchain/client/device-key-file";
+import { fundPaymaster } from "../../offchain/client/paymaster";
 import type { Hex } from "../../offchain/wire/bytes";
 import { keccakReady } from "../../offchain/wire/keccak";
 import { makeCertificates } from "./certificates";
@@ -16,6 +18,9 @@ const ROOT = resolve(__dirname, "../..");
 const CHAIN_ID = 31337;
 /** Seconds between blocks of the local node. */
 const BLOCK_SECONDS = 2;
+
+/** In the stack's folder, for `--sponsor`. */
+export const SPONSOR_KEY_FILE = "sponsor.key";
 
 /** The services of the stack, each a process of its own. */
 export type ServiceName = "broker" | "signer" | "worker";
@@ -104,13 +109,17 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const vaultDir = join(dir, "vault");
     say("the vault's keys, with K3 of epoch 1");
     const vault = await makeStackVault(dir, options.token);
+    const sponsor = await deviceKeyAt(join(dir, SPONSOR_KEY_FILE));
     say("the contracts, by their Ignition modules");
     const deployment = await deployAgentKeys({
       rpcUrl,
       deployerKey: DEVELOPMENT_KEY,
       k3Commitment: vault.commitment,
+      sponsor: sponsor.address,
       say,
     });
+    say("a paymaster with deposit and stake, and a sponsor key");
+    await fundPaymaster({ rpcUrl, deployment, key: DEVELOPMENT_KEY });
     await mineEvery(rpcUrl, BLOCK_SECONDS);
     say("certificates for mutual TLS");
     const certs = join(dir, "certs");
@@ -123,7 +132,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       signer: `https://127.0.0.1:${String(signerPort)}`,
       signerPublic: `http://127.0.0.1:${String(publicPort)}`,
     };
-    const { SidecarRegistry, ScopeRegistry, K3EpochCounter, CredentialAudit, MasterAccountFactory } =
+    const { SidecarRegistry, ScopeRegistry, K3EpochCounter, CredentialAudit, MasterAccountFactory, OperatorPaymaster } =
       deployment.contracts;
     const chain = {
       CHAIN_ID: String(CHAIN_ID),
@@ -163,7 +172,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         VAULT_RP_ORIGINS: "http://localhost",
         VAULT_ENTRY_POINT: deployment.entryPoint,
         VAULT_ENTRY_POINT_VERSION: deployment.entryPointVersion,
-        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory].join(","),
+        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory, OperatorPaymaster].join(","),
+        VAULT_PAYMASTERS: OperatorPaymaster,
         VAULT_BROKER_ORIGIN: urls.broker,
         VAULT_BROKER_JWKS_FILE: join(dir, "broker", "jwks.json"),
         VAULT_WORKER_ORIGINS: `credentials=${urls.worker.credentials}`,

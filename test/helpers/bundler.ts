@@ -81,6 +81,13 @@ export async function startBundler(provider: JsonRpcProvider, deployment: Deploy
   };
 }
 
+function paymasterAndData({ paymaster, ...operation }: Unpacked): Hex {
+  if (paymaster === undefined) return "0x";
+  const { paymasterVerificationGasLimit = "0x", paymasterPostOpGasLimit = "0x", paymasterData = "0x" } = operation;
+  const limits = packTwo(BigInt(paymasterVerificationGasLimit), BigInt(paymasterPostOpGasLimit));
+  return `${paymaster}${limits.slice(2)}${paymasterData.slice(2)}`;
+}
+
 function pack(operation: Unpacked): PackedUserOperation {
   const member = (name: string): Hex => {
     const value = operation[name];
@@ -96,7 +103,7 @@ function pack(operation: Unpacked): PackedUserOperation {
     accountGasLimits: packTwo(BigInt(member("verificationGasLimit")), BigInt(member("callGasLimit"))),
     preVerificationGas: BigInt(member("preVerificationGas")),
     gasFees: packTwo(BigInt(member("maxPriorityFeePerGas")), BigInt(member("maxFeePerGas"))),
-    paymasterAndData: "0x",
+    paymasterAndData: paymasterAndData(operation),
     signature: member("signature"),
   };
 }

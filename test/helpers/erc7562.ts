@@ -29,6 +29,8 @@ export interface Entities {
   readonly entryPoint: string;
   readonly sender: string;
   readonly factory: string;
+  /** A staked one, where the operation names any. */
+  readonly paymaster?: string;
 }
 
 /** keccak256(sender ‖ 32 bytes) of every hash made so far: where storage associated with the sender begins. */
@@ -44,7 +46,9 @@ interface Frame {
 /**
  * What the validation of a mined `handleOps` did against the rules for an unstaked account and factory: forbidden
  * opcodes, storage that is neither the sender's nor associated with it, calls that carry value or go where there is no
- * code. Empty when clean. Reads Hardhat's struct logs up to the EntryPoint's `BeforeExecution`. @see https://eips.ethereum.org/EIPS/eip-7562
+ * code. A paymaster may use its own storage, because it has a stake [STO-031]; more that a stake allows is not used. Empty
+ * when clean. Reads Hardhat's struct logs up to the EntryPoint's `BeforeExecution`.
+ * @see https://eips.ethereum.org/EIPS/eip-7562
  */
 export async function erc7562Violations(transaction: string, entities: Entities): Promise<readonly string[]> {
   const trace = (await ethers.provider.send("debug_traceTransaction", [transaction, {}])) as {
@@ -58,7 +62,7 @@ export async function erc7562Violations(transaction: string, entities: Entities)
   const found: string[] = [];
   const frames: Frame[] = [{ code: entities.entryPoint, context: entities.entryPoint }];
   const associated: Associated = new Set();
-  let entered = 0;
+  const entered = new Set<string>();
   let creations = 0;
   for (let i = 0; i < end; i += 1) {
     const log = logs[i];
@@ -67,16 +71,20 @@ export async function erc7562Violations(transaction: string, entities: Entities)
     frames.length = log.depth;
     const frame = frames[log.depth - 1];
     if (frame === undefined) throw new Error("the trace enters a frame that nothing called");
-    const isOurs = frames.some(({ context }) => context === entities.sender || context === entities.factory);
-    if (isOurs && frame.code !== entities.entryPoint) {
-      entered += 1;
+    const { sender, factory, paymaster } = entities;
+    const entity = frames.find(({ context }) => [sender, factory, paymaster].includes(context))?.context;
+    if (entity !== undefined && frame.code !== entities.entryPoint) {
+      entered.add(entity);
       if (log.op === "CREATE2") creations += 1;
       if (HASHES.has(log.op)) noteHash(log, entities, associated);
-      found.push(...(await violations(log, next, frame, entities, associated)));
+      found.push(...(await violations(log, next, frame, { ...entities, entity }, associated)));
     }
     if (next.depth > log.depth) frames[log.depth] = frameOf(log, frame);
   }
-  if (entered === 0) throw new Error("the trace shows no validation by the account");
+  if (entered.size === 0) throw new Error("the trace shows no validation by the account");
+  if (entities.paymaster !== undefined && !entered.has(entities.paymaster)) {
+    throw new Error("the trace shows no validation by the paymaster");
+  }
   if (creations > 1) found.push("CREATE2 more than once");
   return found;
 }
@@ -85,14 +93,15 @@ async function violations(
   log: StructLog,
   next: StructLog,
   frame: Frame,
-  entities: Entities,
+  entities: Entities & { readonly entity: string },
   associated: Associated,
 ): Promise<readonly string[]> {
   const { op, stack } = log;
   if (FORBIDDEN.has(op)) return [op];
   if (op === "GAS" && !CALLS.has(next.op)) return [`GAS that no call follows but ${next.op}, in ${frame.code}`];
   if (op === "CREATE2" && frame.code !== entities.factory) return ["CREATE2 outside of the factory"];
-  if (STORAGE.has(op) && frame.context !== entities.sender && !isAssociated(log, associated))
+  const owner = entities.entity === entities.paymaster ? entities.paymaster : entities.sender;
+  if (STORAGE.has(op) && frame.context !== owner && !isAssociated(log, associated))
     return [`${op} in the storage of ${frame.context}`];
   if (OTHERS_CODE.has(op)) return withoutCode(op, address(stack, 1), entities);
   if (!CALLS.has(op)) return [];

@@ -4,6 +4,7 @@ import { contractError, contractFailure, namesOfContractProblems } from "../../.
 import { ZERO32 } from "../../../offchain/wire/bytes";
 import {
   IK3EpochCounter__factory,
+  IOperatorPaymaster__factory,
   IScopeRegistry__factory,
   ISidecarRegistry__factory,
   K3EpochCounter__factory,
@@ -13,6 +14,7 @@ const CONTRACTS = [
   ISidecarRegistry__factory.createInterface(),
   IScopeRegistry__factory.createInterface(),
   IK3EpochCounter__factory.createInterface(),
+  IOperatorPaymaster__factory.createInterface(),
 ];
 
 describe("contractFailure", () => {

@@ -109,6 +109,7 @@ describe("describeCalls", () => {
           K3EpochCounter: call.to,
           CredentialAudit: call.to,
           MasterAccountFactory: call.to,
+          OperatorPaymaster: call.to,
         },
         entryPoint: call.to,
         entryPointVersion: "0.8",
@@ -149,7 +150,18 @@ describe("signOperation", () => {
     const good = packOperation({ sender: account, nonce: 0n, initCode: "0x", callData: encodeExecute(asked), gas });
     const operation = { ...good, ...change(good) };
     const hashOnChain = userOperationHash(operation, domain);
-    return { operation, domain, asked, account, initCode: "0x", hashOnChain, shown: ["a"], authenticator };
+    const shown = ["a"];
+    return {
+      operation,
+      domain,
+      asked,
+      account,
+      initCode: "0x",
+      paymasterAndData: "0x",
+      hashOnChain,
+      shown,
+      authenticator,
+    };
   }
 
   it("signs what was asked for", async () => {

@@ -9,7 +9,14 @@ import { type Outcome, runScript } from "../../helpers/program";
 import { SOME_COMMITMENT } from "../../helpers/registries";
 import { temporaryFolders } from "../../helpers/temporary-folder";
 
-const FIVE = ["CredentialAudit", "K3EpochCounter", "MasterAccountFactory", "ScopeRegistry", "SidecarRegistry"];
+const OURS = [
+  "CredentialAudit",
+  "K3EpochCounter",
+  "MasterAccountFactory",
+  "OperatorPaymaster",
+  "ScopeRegistry",
+  "SidecarRegistry",
+];
 
 describe("npm run deploy, where AgentKeys is already", () => {
   const folders = temporaryFolders();
@@ -61,7 +68,7 @@ describe("npm run deploy, where AgentKeys is already", () => {
       if (one[0] !== null) found.set(one[1].name.split(":")[1] ?? "", one[1]);
     }
     // the EntryPoint comes from its package, compiled by others
-    expect([...found.keys()].sort()).to.deep.equal([...FIVE, "P256Verifier"].sort());
+    expect([...found.keys()].sort()).to.deep.equal([...OURS, "P256Verifier"].sort());
     for (const [name, { sourceCode, args }] of found) {
       const { sources } = JSON.parse(sourceCode) as { sources: Record<string, unknown> };
       expect(

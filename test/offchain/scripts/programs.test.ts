@@ -4,6 +4,8 @@ import { join } from "node:path";
 
 import { expect } from "chai";
 
+import { deviceKeyAt } from "../../../offchain/client/device-key-file";
+import { keccakReady } from "../../../offchain/wire/keccak";
 import { NO_END } from "../../../offchain/wire/names";
 import { untilOf } from "../../../scripts/lib/grant-options";
 import { DEVELOPMENT_KEY, type HardhatNode, startHardhatNode } from "../../helpers/hardhat-node";
@@ -174,6 +176,38 @@ describe("scripts", () => {
     await writeFile(stack, JSON.stringify({ ...addresses, rpcUrl: node.url, developmentKey: DEVELOPMENT_KEY }));
     await twice("register-master", "--stack", stack, "--state", join(dir, "other"), "--software");
     expectRefused(await runScript("register-master", ["--stack", join(dir, "none.json")]), 2, /is "npm start" running/);
+  });
+
+  it("10b. paymaster: deposit, sponsor and budget, and an operation that they pay for", async () => {
+    const owner = join(dir, "paymaster-owner.key");
+    await writeFile(owner, DEVELOPMENT_KEY, { mode: 0o600 });
+    await keccakReady();
+    const sponsorFile = join(dir, "sponsor.key");
+    const { address } = await deviceKeyAt(sponsorFile);
+    const at = ["--rpc", node.url, "--deployment", deployment];
+    const paymaster = (...args: string[]) => runScript("paymaster", [...args, ...at, "--key-file", owner, "--json"]);
+    expectRefused(await runScript("paymaster", ["spend", ...at]), 2, /the act is one of/);
+    expectRefused(await runScript("paymaster", ["deposit", ...at, "--amount", "1"]), 2, /owner's key is needed/);
+    expectRefused(await runScript("paymaster", ["deposit", ...at, "--amount", "1e3"]), 2, /decimal number/);
+    const sponsored = [...place("sponsored"), "--key-file", owner, "--sponsor", sponsorFile];
+    expectRefused(await runScript("register-master", [...sponsored, "--software"]), 1, /no sponsor/);
+    expect((await paymaster("add-sponsor", "--address", address)).json()).to.include({ ok: true });
+    expect((await paymaster("deposit", "--amount", "2")).json()).to.include({ deposit: "2000000000000000000" });
+    expect((await paymaster("stake", "--amount", "0.1")).json()).to.include({ isStaked: true, unstakeDelay: 86_400 });
+    const unpaid = await runScript("register-master", sponsored);
+    expectRefused(unpaid, 1, /no budget for 0x/);
+    const account = String(/no budget for (0x[0-9a-f]{40})/.exec(unpaid.stderr)?.[1]);
+    const budget = (coins: string) => paymaster("budget", "--account", account, "--amount", coins);
+    expect((await budget("0.000000000000000007")).json()).to.include({ ok: true });
+    expectRefused(await runScript("register-master", sponsored), 1, /has 7 wei left; the operation may cost \d+/);
+    const set = (await budget("1")).json()["budget"] as Record<string, unknown>;
+    expect(set).to.include({ perWindow: "1000000000000000000", windowSeconds: 86_400, left: "1000000000000000000" });
+    await twice("register-master", ...sponsored);
+    const status = (await runScript("paymaster", ["status", ...at, "--account", account, "--json"])).json();
+    const { left } = status["budget"] as { left: string };
+    expect(BigInt(left) < 10n ** 18n).to.equal(true);
+    expect(BigInt(String(status["deposit"])) >= 10n ** 18n + BigInt(left)).to.equal(true);
+    expect((await node.provider.getBalance(account)) === 0n).to.equal(true);
   });
 
   it("11. refuses a software passkey, and to spend unasked, on a production chain", async () => {
