@@ -1,9 +1,12 @@
 import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 
+import { connectRpc } from "../../offchain/chain/connect";
 import type { Deployment } from "../../offchain/chain/deployment";
+import { profileOfChain } from "../../offchain/chain/profiles";
 import type { Hex } from "../../offchain/wire/bytes";
 import { keccakReady } from "../../offchain/wire/keccak";
+import { placeEntryPoint } from "./canonical-entry-point";
 import { makeCertificates } from "./certificates";
 import { deployAgentKeys } from "./deploy-agentkeys";
 import { type Running, freePorts, run } from "./process";
@@ -104,6 +107,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const vaultDir = join(dir, "vault");
     say("the vault's keys, with K3 of epoch 1");
     const vault = await makeStackVault(dir, options.token);
+    say("the EntryPoint, where every other chain has it");
+    const provider = connectRpc(rpcUrl, CHAIN_ID);
+    await placeEntryPoint(provider, profileOfChain(CHAIN_ID).entryPointVersion);
+    provider.destroy();
     say("the contracts, by their Ignition modules");
     const deployment = await deployAgentKeys({
       rpcUrl,
