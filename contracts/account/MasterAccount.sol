@@ -10,7 +10,10 @@ import { IERC721Receiver } from "@openzeppelin/contracts/interfaces/IERC721Recei
 import { ERC1271 } from "solady/src/accounts/ERC1271.sol";
 import { Receiver } from "solady/src/accounts/Receiver.sol";
 
+import { IAccountRecovery } from "../interfaces/IAccountRecovery.sol";
 import { IMasterAccount, Passkey } from "../interfaces/IMasterAccount.sol";
+import { ISessionEnder } from "../interfaces/ISessionEnder.sol";
+import { ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
 import { WebAuthnAssertion } from "../libraries/WebAuthnAssertion.sol";
 import { CallExecutor } from "./CallExecutor.sol";
 import { PasskeyStore } from "./PasskeyStore.sol";
@@ -50,6 +53,11 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
         _;
     }
 
+    modifier onlyRecovery() {
+        if (msg.sender != recovery) revert CallerNotAllowed(msg.sender);
+        _;
+    }
+
     /// @inheritdoc IAccount
     /// @dev Only the EntryPoint may call. The nonce's key alone chooses who validates: 0 the passkeys (0 for a valid
     /// signature, 1 for every other), the session validator's address that module; every other is 1.
@@ -84,8 +92,30 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
     }
 
     /// @inheritdoc IMasterAccount
-    function removePasskey(bytes32 credIdHash) external onlyEntryPointOrSelf {
+    function removePasskey(bytes32 credIdHash) external {
+        if (msg.sender != recovery) {
+            _requireEntryPointOrSelf();
+            if (_hasRecovery() && IAccountRecovery(recovery).isConfigured(address(this))) {
+                revert RemovalNeedsDelay(credIdHash);
+            }
+        }
         _removePasskey(credIdHash);
+    }
+
+    /// @inheritdoc IMasterAccount
+    function replacePasskeys(Passkey[] calldata newPasskeys) external onlyRecovery {
+        _replacePasskeys(newPasskeys);
+        if (sessionValidator.code.length != 0) ISessionEnder(sessionValidator).revokeAll();
+    }
+
+    /// @inheritdoc IMasterAccount
+    function cancelTransfer(address registry) external onlyRecovery {
+        ISidecarRegistry(registry).cancelTransfer();
+    }
+
+    /// @inheritdoc IMasterAccount
+    function recoveryPending() external view returns (bool) {
+        return _hasRecovery() && IAccountRecovery(recovery).isPending(address(this));
     }
 
     /// @notice ERC-165: the account's own interfaces and the token receivers'.
@@ -101,6 +131,10 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
 
     function _requireEntryPointOrSelf() private view {
         if (msg.sender != entryPoint && msg.sender != address(this)) revert CallerNotAllowed(msg.sender);
+    }
+
+    function _hasRecovery() private view returns (bool) {
+        return recovery.code.length != 0;
     }
 
     /// @dev Asks the session validator about the operation in this call's own calldata: ERC-7579's

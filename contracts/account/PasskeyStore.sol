@@ -5,7 +5,7 @@ import { IMasterAccount, Passkey } from "../interfaces/IMasterAccount.sol";
 import { P256Key } from "../libraries/P256Key.sol";
 
 /// @title The passkeys of an account: the first in the clone's code, later ones in storage
-/// @notice Finds, adds and removes passkeys.
+/// @notice Finds, adds, removes and replaces passkeys.
 /// @dev The clone is Solady's `LibClone` with immutable arguments: 45 bytes of code, then abi.encode(Passkey). Code of
 /// any other length has no first passkey; that is what locks the implementation and a key delegated by EIP-7702.
 abstract contract PasskeyStore is IMasterAccount {
@@ -15,11 +15,16 @@ abstract contract PasskeyStore is IMasterAccount {
         bytes32 y;
     }
 
+    struct PasskeySet {
+        bytes32[] added; // credIdHash of each stored key
+        mapping(bytes32 credIdHash => StoredKey) keys;
+    }
+
     /// @custom:storage-location erc7201:agentkeys.storage.MasterAccount
     struct PasskeyStorage {
         bool firstRemoved;
-        bytes32[] added; // credIdHash of each stored key
-        mapping(bytes32 credIdHash => StoredKey) keys;
+        uint240 generation; // raised by a recovery: the keys of every other set do not count
+        mapping(uint256 generation => PasskeySet) sets;
     }
 
     /// @notice The most passkeys that an account can have at once.
@@ -37,12 +42,12 @@ abstract contract PasskeyStore is IMasterAccount {
 
     /// @inheritdoc IMasterAccount
     function passkeyCount() public view returns (uint256) {
-        return _storage().added.length + (_hasFirst() ? 1 : 0);
+        return _current().added.length + (_hasFirst() ? 1 : 0);
     }
 
     /// @inheritdoc IMasterAccount
     function passkeys() public view returns (Passkey[] memory all) {
-        bytes32[] storage added = _storage().added;
+        bytes32[] storage added = _current().added;
         uint256 count = added.length;
         all = new Passkey[](passkeyCount());
         for (uint256 i = 0; i < count; ++i) all[i] = _passkey(added[i]);
@@ -53,7 +58,7 @@ abstract contract PasskeyStore is IMasterAccount {
     function _passkey(bytes32 credIdHash) internal view returns (Passkey memory found) {
         found = _first();
         if (found.credIdHash == credIdHash && !_storage().firstRemoved) return found;
-        StoredKey storage key = _storage().keys[credIdHash];
+        StoredKey storage key = _current().keys[credIdHash];
         found.credIdHash = credIdHash;
         found.rpIdHash = key.rpIdHash;
         found.x = key.x;
@@ -68,7 +73,7 @@ abstract contract PasskeyStore is IMasterAccount {
             if (all[i].credIdHash == passkey.credIdHash) revert PasskeyExists(passkey.credIdHash);
             if (all[i].x == passkey.x) revert PublicKeyInUse(all[i].credIdHash);
         }
-        PasskeyStorage storage s = _storage();
+        PasskeySet storage s = _current();
         s.added.push(passkey.credIdHash);
         s.keys[passkey.credIdHash] = StoredKey(passkey.rpIdHash, passkey.x, passkey.y);
         emit PasskeyAdded(passkey.credIdHash, passkey.rpIdHash, passkey.x, passkey.y);
@@ -77,9 +82,9 @@ abstract contract PasskeyStore is IMasterAccount {
     function _removePasskey(bytes32 credIdHash) internal {
         if (_passkey(credIdHash).x == 0) revert PasskeyUnknown(credIdHash);
         if (passkeyCount() == 1) revert LastPasskey(credIdHash);
-        PasskeyStorage storage s = _storage();
+        PasskeySet storage s = _current();
         if (s.keys[credIdHash].x == 0) {
-            s.firstRemoved = true;
+            _storage().firstRemoved = true;
         } else {
             delete s.keys[credIdHash];
             uint256 last = s.added.length - 1;
@@ -89,6 +94,15 @@ abstract contract PasskeyStore is IMasterAccount {
             s.added.pop();
         }
         emit PasskeyRemoved(credIdHash);
+    }
+
+    /// @dev The keys of before stay in storage and are never looked at again.
+    function _replacePasskeys(Passkey[] calldata newPasskeys) internal {
+        if (newPasskeys.length == 0) revert NoPasskeys();
+        PasskeyStorage storage s = _storage();
+        s.firstRemoved = true;
+        emit PasskeysReplaced(++s.generation);
+        for (uint256 i = 0; i < newPasskeys.length; ++i) _addPasskey(newPasskeys[i]);
     }
 
     function _hasFirst() private view returns (bool) {
@@ -102,6 +116,11 @@ abstract contract PasskeyStore is IMasterAccount {
                 extcodecopy(address(), first, CLONE_LENGTH, 0x80)
             }
         }
+    }
+
+    function _current() private view returns (PasskeySet storage) {
+        PasskeyStorage storage s = _storage();
+        return s.sets[s.generation];
     }
 
     function _storage() private pure returns (PasskeyStorage storage s) {
