@@ -87,7 +87,8 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
     }
 
     /// @inheritdoc IMasterAccount
-    function addPasskey(Passkey calldata passkey) external onlyEntryPointOrSelf {
+    function addPasskey(Passkey calldata passkey) external {
+        if (msg.sender != recovery) _requireEntryPointOrSelf();
         _addPasskey(passkey);
     }
 
@@ -95,27 +96,26 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
     function removePasskey(bytes32 credIdHash) external {
         if (msg.sender != recovery) {
             _requireEntryPointOrSelf();
-            if (_hasRecovery() && IAccountRecovery(recovery).isConfigured(address(this))) {
-                revert RemovalNeedsDelay(credIdHash);
-            }
+            if (_recoverySays(IAccountRecovery.isConfigured.selector)) revert RemovalNeedsDelay(credIdHash);
         }
         _removePasskey(credIdHash);
     }
 
     /// @inheritdoc IMasterAccount
-    function replacePasskeys(Passkey[] calldata newPasskeys) external onlyRecovery {
-        _replacePasskeys(newPasskeys);
-        if (sessionValidator.code.length != 0) ISessionEnder(sessionValidator).revokeAll();
+    function replacePasskeys(Passkey calldata passkey) external onlyRecovery {
+        _endPasskeys();
+        _addPasskey(passkey);
+        _order(sessionValidator, ISessionEnder.revokeAll.selector);
     }
 
     /// @inheritdoc IMasterAccount
     function cancelTransfer(address registry) external onlyRecovery {
-        ISidecarRegistry(registry).cancelTransfer();
+        _order(registry, ISidecarRegistry.cancelTransfer.selector);
     }
 
     /// @inheritdoc IMasterAccount
     function recoveryPending() external view returns (bool) {
-        return _hasRecovery() && IAccountRecovery(recovery).isPending(address(this));
+        return _recoverySays(IAccountRecovery.isPending.selector);
     }
 
     /// @notice ERC-165: the account's own interfaces and the token receivers'.
@@ -133,8 +133,30 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
         if (msg.sender != entryPoint && msg.sender != address(this)) revert CallerNotAllowed(msg.sender);
     }
 
-    function _hasRecovery() private view returns (bool) {
-        return recovery.code.length != 0;
+    /// @dev A yes or no of the recovery contract about this account; no where there is none. Fails where that fails: no
+    /// shortage of gas is a no.
+    function _recoverySays(bytes4 question) private view returns (bool yes) {
+        address to = recovery;
+        assembly ("memory-safe") {
+            mstore(0x00, question)
+            mstore(0x04, address())
+            if iszero(staticcall(gas(), to, 0x00, 0x24, 0x00, 0x20)) {
+                revert(0x00, 0x00)
+            }
+            yes := and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))
+        }
+    }
+
+    /// @dev Calls a function without arguments; nothing happens where there is no code.
+    function _order(address to, bytes4 selector) private {
+        assembly ("memory-safe") {
+            mstore(0x00, selector)
+            if iszero(call(gas(), to, 0, 0x00, 0x04, 0x00, 0x00)) {
+                let m := mload(0x40)
+                returndatacopy(m, 0x00, returndatasize())
+                revert(m, returndatasize())
+            }
+        }
     }
 
     /// @dev Asks the session validator about the operation in this call's own calldata: ERC-7579's

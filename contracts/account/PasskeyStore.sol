@@ -96,13 +96,11 @@ abstract contract PasskeyStore is IMasterAccount {
         emit PasskeyRemoved(credIdHash);
     }
 
-    /// @dev The keys of before stay in storage and are never looked at again.
-    function _replacePasskeys(Passkey[] calldata newPasskeys) internal {
-        if (newPasskeys.length == 0) revert NoPasskeys();
+    /// @dev What there was stays in storage and is never looked at again.
+    function _endPasskeys() internal {
         PasskeyStorage storage s = _storage();
         s.firstRemoved = true;
         emit PasskeysReplaced(++s.generation);
-        for (uint256 i = 0; i < newPasskeys.length; ++i) _addPasskey(newPasskeys[i]);
     }
 
     function _hasFirst() private view returns (bool) {

@@ -122,6 +122,9 @@ interface IAccountRecovery {
     /// @notice Thrown when `notBefore` is outside of what may be started now.
     error NotBeforeInvalid(uint256 notBefore, uint256 earliest, uint256 latest);
 
+    /// @notice Thrown when a recovery would leave the account without a passkey.
+    error NoPasskeys();
+
     /// @notice Thrown when the passkeys are not those that were started with.
     error NewPasskeysMismatch(bytes32 given, bytes32 expected);
 
@@ -185,7 +188,7 @@ interface IAccountRecovery {
     /// operator. While it is pending nothing can be scheduled or executed, no session granted, no transfer announced or
     /// accepted. Reverts {RecoveryNotConfigured}, {RecoveryIsPending}, {NotBeforeInvalid}, {TooFewSignatures},
     /// {GuardiansNotAscending}, {GuardianUnknown}, {GuardianSignatureInvalid}, and as `IMasterAccount.addPasskey` for
-    /// passkeys that {finish} would refuse (`NoPasskeys` for none).
+    /// passkeys that {finish} would refuse ({NoPasskeys} for none).
     /// @param account The master account, deployed.
     /// @param newPasskeys 1 to 16, all of them its owners afterwards.
     /// @param notBefore Unix seconds from which {finish} works: the delay from now or up to 7 days more.

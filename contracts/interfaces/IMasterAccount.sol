@@ -71,9 +71,6 @@ interface IMasterAccount {
     /// @param credIdHash The passkey that stays.
     error RemovalNeedsDelay(bytes32 credIdHash);
 
-    /// @notice Thrown when passkeys are to be replaced by none.
-    error NoPasskeys();
-
     /// @notice Thrown when the account already has the most passkeys that it can have.
     /// @param limit That number.
     error TooManyPasskeys(uint256 limit);
@@ -85,7 +82,7 @@ interface IMasterAccount {
     /// @notice Thrown when the execution data are too short for their mode, or point outside of themselves.
     error ExecutionDataInvalid();
 
-    /// @notice Makes `passkey` a full owner. Only the account may call.
+    /// @notice Makes `passkey` a full owner. Only the account and the recovery contract may call.
     /// @dev Reverts with `PublicKeyInvalid`, `PasskeyExists`, `PublicKeyInUse`, `TooManyPasskeys`.
     /// @param passkey The new owner; its credential id and its key must be new to the account.
     function addPasskey(Passkey calldata passkey) external;
@@ -96,11 +93,11 @@ interface IMasterAccount {
     /// @param credIdHash keccak256 of the raw credential id.
     function removePasskey(bytes32 credIdHash) external;
 
-    /// @notice Ends every passkey in constant gas, makes these the only owners, and ends every session. Only the recovery
+    /// @notice Ends every passkey in constant gas, makes this one the only owner, and ends every session. Only the recovery
     /// contract may call.
-    /// @dev Reverts with `NoPasskeys`, and for each as `addPasskey`.
-    /// @param newPasskeys 1 to 16; a credential or key of before may be among them.
-    function replacePasskeys(Passkey[] calldata newPasskeys) external;
+    /// @dev Reverts with `PublicKeyInvalid`.
+    /// @param passkey The new owner; its credential and key may be one of before.
+    function replacePasskeys(Passkey calldata passkey) external;
 
     /// @notice Withdraws an announced transfer of the account's operator. Only the recovery contract may call.
     /// @dev Reverts as `ISidecarRegistry.cancelTransfer`.
