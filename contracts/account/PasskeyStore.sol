@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import { IMasterAccount, Passkey } from "../interfaces/IMasterAccount.sol";
 import { P256Key } from "../libraries/P256Key.sol";
+import { PasskeyList } from "../libraries/PasskeyList.sol";
 
 /// @title The passkeys of an account: the first in the clone's code, later ones in storage
 /// @notice Finds, adds, removes and replaces passkeys.
@@ -26,9 +27,6 @@ abstract contract PasskeyStore is IMasterAccount {
         uint240 generation; // raised by a recovery: the keys of every other set do not count
         mapping(uint256 generation => PasskeySet) sets;
     }
-
-    /// @notice The most passkeys that an account can have at once.
-    uint256 internal constant MAX_PASSKEYS = 16;
 
     /// @dev keccak256(abi.encode(uint256(keccak256("agentkeys.storage.MasterAccount")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant STORAGE = 0x429188d127e9a842adff2a30bccaa6de742f1c70ec0068587fc0cd73df3a6a00;
@@ -68,7 +66,7 @@ abstract contract PasskeyStore is IMasterAccount {
     function _addPasskey(Passkey calldata passkey) internal {
         P256Key.requireValid(passkey.x, passkey.y);
         Passkey[] memory all = passkeys();
-        if (all.length >= MAX_PASSKEYS) revert TooManyPasskeys(MAX_PASSKEYS);
+        if (all.length >= PasskeyList.MAX_PASSKEYS) revert TooManyPasskeys(PasskeyList.MAX_PASSKEYS);
         for (uint256 i = 0; i < all.length; ++i) {
             if (all[i].credIdHash == passkey.credIdHash) revert PasskeyExists(passkey.credIdHash);
             if (all[i].x == passkey.x) revert PublicKeyInUse(all[i].credIdHash);
