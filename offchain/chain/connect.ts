@@ -9,11 +9,17 @@ import {
   IMasterAccount__factory,
   type IScopeRegistry,
   IScopeRegistry__factory,
+  type ISessionKeyValidator,
+  ISessionKeyValidator__factory,
   type ISidecarRegistry,
   ISidecarRegistry__factory,
 } from "../../typechain-types";
+import type { SessionStruct } from "../../typechain-types/contracts/interfaces/ISessionKeyValidator";
 import type { Hex } from "../wire/bytes";
 import type { Deployment } from "./deployment";
+
+/** A session as the validator takes it. */
+export type { SessionStruct };
 
 /** The contracts as programs of the operator and of governance call them; services use `chainReader` instead. */
 export interface Contracts {
@@ -21,6 +27,7 @@ export interface Contracts {
   readonly scopeRegistry: IScopeRegistry;
   readonly k3EpochCounter: IK3EpochCounter;
   readonly factory: IMasterAccountFactory;
+  readonly sessionValidator: ISessionKeyValidator;
 }
 
 /** An RPC for programs that also send transactions: nothing cached, nothing batched, the network asked for once. */
@@ -39,6 +46,7 @@ export function connectContracts({ contracts }: Deployment, runner: ContractRunn
     scopeRegistry: IScopeRegistry__factory.connect(contracts.ScopeRegistry, runner),
     k3EpochCounter: IK3EpochCounter__factory.connect(contracts.K3EpochCounter, runner),
     factory: IMasterAccountFactory__factory.connect(contracts.MasterAccountFactory, runner),
+    sessionValidator: ISessionKeyValidator__factory.connect(contracts.SessionKeyValidator, runner),
   };
 }
 

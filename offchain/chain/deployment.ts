@@ -11,6 +11,8 @@ export interface DeployedContracts {
   readonly K3EpochCounter: Hex;
   readonly CredentialAudit: Hex;
   readonly MasterAccountFactory: Hex;
+  readonly SessionKeyValidator: Hex;
+  readonly AccountRecovery: Hex;
   /** Only where the chain has no P-256 precompile. */
   readonly P256Verifier?: Hex;
 }
@@ -32,6 +34,8 @@ const REQUIRED = [
   "K3EpochCounter",
   "CredentialAudit",
   "MasterAccountFactory",
+  "SessionKeyValidator",
+  "AccountRecovery",
 ] as const;
 
 /** Reads the text of a deployment file, or of a stack file, which has the same members and more. */

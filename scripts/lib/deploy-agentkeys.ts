@@ -57,6 +57,7 @@ export async function deployAgentKeys(options: DeployOptions): Promise<Deploymen
     say(`Registries and factory, governance of the epochs ${owner}.`);
     const deployed = await run(AgentKeysModule, {
       K3EpochCounter: { owner, firstCommitment: k3Commitment },
+      SessionKeyValidator: { entryPoint },
       MasterAccount: { entryPoint, verifier: verifier ?? P256_PRECOMPILE },
     });
     return {
@@ -67,6 +68,8 @@ export async function deployAgentKeys(options: DeployOptions): Promise<Deploymen
         K3EpochCounter: address(deployed, "epochCounter"),
         CredentialAudit: address(deployed, "credentialAudit"),
         MasterAccountFactory: address(deployed, "masterAccountFactory"),
+        SessionKeyValidator: address(deployed, "sessionKeyValidator"),
+        AccountRecovery: address(deployed, "accountRecovery"),
         ...(verifier === undefined ? {} : { P256Verifier: verifier }),
       },
       entryPoint,

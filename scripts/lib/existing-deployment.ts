@@ -36,14 +36,17 @@ export async function deploymentFromJournal(
 ): Promise<Deployment | undefined> {
   const address = (name: keyof typeof AgentKeysModule.results): Hex | undefined =>
     journal.deployed[AgentKeysModule.results[name].id]?.toLowerCase() as Hex | undefined;
-  const [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, factory] = [
+  const [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, factory, sessions, recovery] = [
     address("sidecarRegistry"),
     address("scopeRegistry"),
     address("epochCounter"),
     address("credentialAudit"),
     address("masterAccountFactory"),
+    address("sessionKeyValidator"),
+    address("accountRecovery"),
   ];
-  if (!sidecarRegistry || !scopeRegistry || !epochCounter || !credentialAudit || !factory) return undefined;
+  if (!sidecarRegistry || !scopeRegistry || !epochCounter || !credentialAudit) return undefined;
+  if (!factory || !sessions || !recovery) return undefined;
   const verifier = Object.entries(journal.deployed).find(([id]) => id.startsWith("P256Verifier#"))?.[1];
   const deployment = {
     chainId: Number((await provider.getNetwork()).chainId),
@@ -53,6 +56,8 @@ export async function deploymentFromJournal(
       K3EpochCounter: epochCounter,
       CredentialAudit: credentialAudit,
       MasterAccountFactory: factory,
+      SessionKeyValidator: sessions,
+      AccountRecovery: recovery,
       ...(verifier === undefined ? {} : { P256Verifier: verifier.toLowerCase() as Hex }),
     },
   };

@@ -130,8 +130,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       signer: `https://127.0.0.1:${String(signerPort)}`,
       signerPublic: `http://127.0.0.1:${String(publicPort)}`,
     };
-    const { SidecarRegistry, ScopeRegistry, K3EpochCounter, CredentialAudit, MasterAccountFactory } =
-      deployment.contracts;
+    const { SidecarRegistry, ScopeRegistry, K3EpochCounter, SessionKeyValidator } = deployment.contracts;
+    const { CredentialAudit, MasterAccountFactory, AccountRecovery } = deployment.contracts;
     const chain = {
       CHAIN_ID: String(CHAIN_ID),
       CHAIN_PROFILE: "local",
@@ -170,7 +170,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         VAULT_RP_ORIGINS: "http://localhost",
         VAULT_ENTRY_POINT: deployment.entryPoint,
         VAULT_ENTRY_POINT_VERSION: deployment.entryPointVersion,
-        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory].join(","),
+        VAULT_SESSION_VALIDATOR: SessionKeyValidator,
+        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory, AccountRecovery].join(","),
         VAULT_BROKER_ORIGIN: urls.broker,
         VAULT_BROKER_JWKS_FILE: join(dir, "broker", "jwks.json"),
         VAULT_WORKER_ORIGINS: `credentials=${urls.worker.credentials}`,

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 
 import { expect } from "chai";
 import { createSmartAccountClient } from "permissionless";
-import { BaseError, type TypedDataDefinition, encodeFunctionData, getAddress, hashTypedData, http } from "viem";
+import { type TypedDataDefinition, encodeFunctionData, getAddress, hashTypedData, http } from "viem";
 import {
   type BundlerClient,
   type UserOperation,
@@ -21,7 +21,7 @@ import { type AgentKeysAccount, toAgentKeysAccount, webAuthnOwner } from "../../
 import { packedOf } from "../../offchain/client/viem-operation";
 import { type Hex, fromHex, toBase64url } from "../../offchain/wire/bytes";
 import { Target__factory } from "../../typechain-types";
-import { type BundlerWorld, bundlerWorld } from "../helpers/bundler-world";
+import { type BundlerWorld, bundlerWorld, refusal } from "../helpers/bundler-world";
 
 /** What stands in for `navigator.credentials.get`. */
 type GetFn = Parameters<typeof toWebAuthnAccount>[0]["getFn"];
@@ -43,19 +43,6 @@ function watched(): Authenticator & { readonly seen: string[][] } {
 const write = (word: bigint): Hex =>
   encodeFunctionData({ abi: Target__factory.abi, functionName: "write", args: [word] });
 const fail: Hex = encodeFunctionData({ abi: Target__factory.abi, functionName: "fail", args: [7n] });
-
-/** What a bundler said against an operation: its JSON-RPC code, and the EntryPoint's where it names one. */
-async function refusal(sending: Promise<unknown>): Promise<string> {
-  const error: unknown = await sending.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof BaseError)) throw new Error(`no refusal of a bundler: ${String(error)}`);
-  const answer = error.walk((one) => typeof (one as { code?: unknown }).code === "number") as BaseError & {
-    readonly code: number;
-  };
-  return [answer.code, /AA[0-9]{2}/.exec(answer.details)?.[0] ?? ""].join(" ").trim();
-}
 
 for (const version of ["0.8", "0.7"] as const) {
   describe(`passkey accounts through alto, EntryPoint ${version}`, function () {

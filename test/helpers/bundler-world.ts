@@ -1,5 +1,5 @@
 import { JsonRpcProvider } from "ethers";
-import { type PublicClient, createPublicClient, http } from "viem";
+import { BaseError, type PublicClient, createPublicClient, http } from "viem";
 import { hardhat } from "viem/chains";
 
 import type { Deployment, EntryPointVersion } from "../../offchain/chain/deployment";
@@ -81,6 +81,19 @@ async function startWorld(): Promise<BundlerWorld> {
       await (await funder.sendTransaction({ to: account, value: 10n ** 18n })).wait();
     },
   };
+}
+
+/** What a bundler said against an operation: its JSON-RPC code, and the EntryPoint's where it names one. */
+export async function refusal(sending: Promise<unknown>): Promise<string> {
+  const error: unknown = await sending.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof BaseError)) throw new Error(`no refusal of a bundler: ${String(error)}`);
+  const answer = error.walk((one) => typeof (one as { code?: unknown }).code === "number") as BaseError & {
+    readonly code: number;
+  };
+  return [answer.code, /AA[0-9]{2}/.exec(answer.details)?.[0] ?? ""].join(" ").trim();
 }
 
 // of the root suite: after the last file

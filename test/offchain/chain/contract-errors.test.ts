@@ -5,6 +5,7 @@ import { ZERO32 } from "../../../offchain/wire/bytes";
 import {
   IK3EpochCounter__factory,
   IScopeRegistry__factory,
+  ISessionKeyValidator__factory,
   ISidecarRegistry__factory,
   K3EpochCounter__factory,
 } from "../../../typechain-types";
@@ -13,10 +14,11 @@ const CONTRACTS = [
   ISidecarRegistry__factory.createInterface(),
   IScopeRegistry__factory.createInterface(),
   IK3EpochCounter__factory.createInterface(),
+  ISessionKeyValidator__factory.createInterface(),
 ];
 
 describe("contractFailure", () => {
-  it("knows every error of the registries", () => {
+  it("knows every error of the registries and of the session validator", () => {
     const names = new Set<string>();
     for (const contract of CONTRACTS) contract.forEachError(({ name }) => names.add(name));
     expect(namesOfContractProblems()).to.include.members([...names]);

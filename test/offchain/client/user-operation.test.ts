@@ -109,6 +109,8 @@ describe("describeCalls", () => {
           K3EpochCounter: call.to,
           CredentialAudit: call.to,
           MasterAccountFactory: call.to,
+          SessionKeyValidator: call.to,
+          AccountRecovery: call.to,
         },
         entryPoint: call.to,
         entryPointVersion: "0.8",
