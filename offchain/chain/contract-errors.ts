@@ -48,6 +48,10 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
   AdvancedTooSoon: { code: "caller_not_allowed", detail: "The epoch advances at most once an hour." },
   NotAContract: { code: "request_malformed", detail: "There is no contract at that address." },
   OwnershipNotRenounceable: { code: "caller_not_allowed", detail: "Governance can be handed over, not given up." },
+  RecoveryIsPending: {
+    code: "caller_not_allowed",
+    detail: "A recovery of the operator's master is pending: cancel it or wait for its end.",
+  },
   RecoveryPending: {
     code: "caller_not_allowed",
     detail: "A recovery of the account is pending: cancel it or wait for its end.",
