@@ -3,9 +3,10 @@ pragma solidity 0.8.30;
 
 import { IMasterAccount, Passkey } from "../interfaces/IMasterAccount.sol";
 import { P256Key } from "../libraries/P256Key.sol";
+import { PasskeyList } from "../libraries/PasskeyList.sol";
 
 /// @title The passkeys of an account: the first in the clone's code, later ones in storage
-/// @notice Finds, adds and removes passkeys.
+/// @notice Finds, adds, removes and replaces passkeys.
 /// @dev The clone is Solady's `LibClone` with immutable arguments: 45 bytes of code, then abi.encode(Passkey). Code of
 /// any other length has no first passkey; that is what locks the implementation and a key delegated by EIP-7702.
 abstract contract PasskeyStore is IMasterAccount {
@@ -15,15 +16,17 @@ abstract contract PasskeyStore is IMasterAccount {
         bytes32 y;
     }
 
-    /// @custom:storage-location erc7201:agentkeys.storage.MasterAccount
-    struct PasskeyStorage {
-        bool firstRemoved;
+    struct PasskeySet {
         bytes32[] added; // credIdHash of each stored key
         mapping(bytes32 credIdHash => StoredKey) keys;
     }
 
-    /// @notice The most passkeys that an account can have at once.
-    uint256 internal constant MAX_PASSKEYS = 16;
+    /// @custom:storage-location erc7201:agentkeys.storage.MasterAccount
+    struct PasskeyStorage {
+        bool firstRemoved;
+        uint240 generation; // raised by a recovery: the keys of every other set do not count
+        mapping(uint256 generation => PasskeySet) sets;
+    }
 
     /// @dev keccak256(abi.encode(uint256(keccak256("agentkeys.storage.MasterAccount")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant STORAGE = 0x429188d127e9a842adff2a30bccaa6de742f1c70ec0068587fc0cd73df3a6a00;
@@ -37,12 +40,12 @@ abstract contract PasskeyStore is IMasterAccount {
 
     /// @inheritdoc IMasterAccount
     function passkeyCount() public view returns (uint256) {
-        return _storage().added.length + (_hasFirst() ? 1 : 0);
+        return _current().added.length + (_hasFirst() ? 1 : 0);
     }
 
     /// @inheritdoc IMasterAccount
     function passkeys() public view returns (Passkey[] memory all) {
-        bytes32[] storage added = _storage().added;
+        bytes32[] storage added = _current().added;
         uint256 count = added.length;
         all = new Passkey[](passkeyCount());
         for (uint256 i = 0; i < count; ++i) all[i] = _passkey(added[i]);
@@ -53,7 +56,7 @@ abstract contract PasskeyStore is IMasterAccount {
     function _passkey(bytes32 credIdHash) internal view returns (Passkey memory found) {
         found = _first();
         if (found.credIdHash == credIdHash && !_storage().firstRemoved) return found;
-        StoredKey storage key = _storage().keys[credIdHash];
+        StoredKey storage key = _current().keys[credIdHash];
         found.credIdHash = credIdHash;
         found.rpIdHash = key.rpIdHash;
         found.x = key.x;
@@ -63,12 +66,12 @@ abstract contract PasskeyStore is IMasterAccount {
     function _addPasskey(Passkey calldata passkey) internal {
         P256Key.requireValid(passkey.x, passkey.y);
         Passkey[] memory all = passkeys();
-        if (all.length >= MAX_PASSKEYS) revert TooManyPasskeys(MAX_PASSKEYS);
+        if (all.length >= PasskeyList.MAX_PASSKEYS) revert TooManyPasskeys(PasskeyList.MAX_PASSKEYS);
         for (uint256 i = 0; i < all.length; ++i) {
             if (all[i].credIdHash == passkey.credIdHash) revert PasskeyExists(passkey.credIdHash);
             if (all[i].x == passkey.x) revert PublicKeyInUse(all[i].credIdHash);
         }
-        PasskeyStorage storage s = _storage();
+        PasskeySet storage s = _current();
         s.added.push(passkey.credIdHash);
         s.keys[passkey.credIdHash] = StoredKey(passkey.rpIdHash, passkey.x, passkey.y);
         emit PasskeyAdded(passkey.credIdHash, passkey.rpIdHash, passkey.x, passkey.y);
@@ -77,9 +80,9 @@ abstract contract PasskeyStore is IMasterAccount {
     function _removePasskey(bytes32 credIdHash) internal {
         if (_passkey(credIdHash).x == 0) revert PasskeyUnknown(credIdHash);
         if (passkeyCount() == 1) revert LastPasskey(credIdHash);
-        PasskeyStorage storage s = _storage();
+        PasskeySet storage s = _current();
         if (s.keys[credIdHash].x == 0) {
-            s.firstRemoved = true;
+            _storage().firstRemoved = true;
         } else {
             delete s.keys[credIdHash];
             uint256 last = s.added.length - 1;
@@ -89,6 +92,13 @@ abstract contract PasskeyStore is IMasterAccount {
             s.added.pop();
         }
         emit PasskeyRemoved(credIdHash);
+    }
+
+    /// @dev What there was stays in storage and is never looked at again.
+    function _endPasskeys() internal {
+        PasskeyStorage storage s = _storage();
+        s.firstRemoved = true;
+        emit PasskeysReplaced(++s.generation);
     }
 
     function _hasFirst() private view returns (bool) {
@@ -102,6 +112,11 @@ abstract contract PasskeyStore is IMasterAccount {
                 extcodecopy(address(), first, CLONE_LENGTH, 0x80)
             }
         }
+    }
+
+    function _current() private view returns (PasskeySet storage) {
+        PasskeyStorage storage s = _storage();
+        return s.sets[s.generation];
     }
 
     function _storage() private pure returns (PasskeyStorage storage s) {

@@ -6,14 +6,14 @@ import OperatorPaymaster from "./OperatorPaymaster";
 import ScopeRegistry from "./ScopeRegistry";
 
 /**
- * Everything of AgentKeys on one chain. Parameters: those of K3EpochCounter (`owner`, `firstCommitment`), of MasterAccount
- * (`entryPoint`, `verifier`) and of OperatorPaymaster (`entryPoint`, `owner`, `sponsor`); what EntryPoint and verifier are
- * on a chain is found out by scripts/deploy.ts.
+ * Everything of AgentKeys on one chain. Parameters: those of K3EpochCounter (`owner`, `firstCommitment`), of
+ * SessionKeyValidator (`entryPoint`), of MasterAccount (`entryPoint`, `verifier`) and of OperatorPaymaster (`entryPoint`,
+ * `owner`, `sponsor`); what the addresses are on a chain is found out by scripts/deploy.ts.
  */
 export default buildModule("AgentKeys", (m) => {
   const { sidecarRegistry, scopeRegistry, epochCounter } = m.useModule(ScopeRegistry);
   const { credentialAudit } = m.useModule(CredentialAudit);
-  const { masterAccountFactory } = m.useModule(MasterAccount);
+  const account = m.useModule(MasterAccount);
   const { paymaster } = m.useModule(OperatorPaymaster);
-  return { sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, masterAccountFactory, paymaster };
+  return { sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, paymaster, ...account };
 });

@@ -1,16 +1,25 @@
 import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
 
+import AccountRecovery from "./AccountRecovery";
+import CredentialAudit from "./CredentialAudit";
+import OperatorPaymaster from "./OperatorPaymaster";
+import ScopeRegistry from "./ScopeRegistry";
+
 /**
- * The validator that agents' sessions live in; no owner. Deployed before the master accounts' factory, which fixes it in
- * the accounts.
+ * What agents' operations are validated by. Parameter: `entryPoint`, an address (v0.7 or v0.8).
  *
- * Parameters: `entryPoint` (v0.7 or v0.8), `recovery` (the accounts' recovery contract), `ownContracts` (everything else
- * of AgentKeys that no session key may call: registries, epoch counter, audit, paymaster, and the factory's address to be).
+ * The factory is not among the contracts that no key may call: it names the validator and comes after it. What it does,
+ * deploying somebody's account, is open to everybody.
  */
-export default buildModule("SessionKeyValidator", (m) => ({
-  sessionKeyValidator: m.contract("SessionKeyValidator", [
-    m.getParameter<string>("entryPoint"),
-    m.getParameter<string>("recovery"),
-    m.getParameter<string[]>("ownContracts"),
-  ]),
-}));
+export default buildModule("SessionKeyValidator", (m) => {
+  const { sidecarRegistry, scopeRegistry, epochCounter } = m.useModule(ScopeRegistry);
+  const { credentialAudit } = m.useModule(CredentialAudit);
+  const { accountRecovery } = m.useModule(AccountRecovery);
+  const { paymaster } = m.useModule(OperatorPaymaster);
+  const own = [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, paymaster];
+  const entryPoint = m.getParameter("entryPoint");
+  return {
+    sessionKeyValidator: m.contract("SessionKeyValidator", [entryPoint, accountRecovery, own]),
+    accountRecovery,
+  };
+});

@@ -11,11 +11,17 @@ import {
   IScopeRegistry__factory,
   type IOperatorPaymaster,
   IOperatorPaymaster__factory,
+  type ISessionKeyValidator,
+  ISessionKeyValidator__factory,
   type ISidecarRegistry,
   ISidecarRegistry__factory,
 } from "../../typechain-types";
+import type { SessionStruct } from "../../typechain-types/contracts/interfaces/ISessionKeyValidator";
 import type { Hex } from "../wire/bytes";
 import type { Deployment } from "./deployment";
+
+/** A session as the validator takes it. */
+export type { SessionStruct };
 
 /** The contracts as programs of the operator and of governance call them; services use `chainReader` instead. */
 export interface Contracts {
@@ -24,6 +30,7 @@ export interface Contracts {
   readonly k3EpochCounter: IK3EpochCounter;
   readonly factory: IMasterAccountFactory;
   readonly paymaster: IOperatorPaymaster;
+  readonly sessionValidator: ISessionKeyValidator;
 }
 
 /** An RPC for programs that also send transactions: nothing cached, nothing batched, the network asked for once. */
@@ -43,6 +50,7 @@ export function connectContracts({ contracts }: Deployment, runner: ContractRunn
     k3EpochCounter: IK3EpochCounter__factory.connect(contracts.K3EpochCounter, runner),
     factory: IMasterAccountFactory__factory.connect(contracts.MasterAccountFactory, runner),
     paymaster: IOperatorPaymaster__factory.connect(contracts.OperatorPaymaster, runner),
+    sessionValidator: ISessionKeyValidator__factory.connect(contracts.SessionKeyValidator, runner),
   };
 }
 

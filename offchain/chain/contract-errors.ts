@@ -4,6 +4,7 @@ import {
   IK3EpochCounter__factory,
   IOperatorPaymaster__factory,
   IScopeRegistry__factory,
+  ISessionKeyValidator__factory,
   ISidecarRegistry__factory,
 } from "../../typechain-types";
 import type { ProblemCode } from "../wire/problem";
@@ -56,6 +57,35 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
   },
   InvalidSponsor: { code: "request_malformed", detail: "A sponsor is an address that is not one already." },
   NotSponsor: { code: "request_malformed", detail: "That address is no sponsor of the paymaster." },
+  RecoveryIsPending: {
+    code: "caller_not_allowed",
+    detail: "A recovery of the operator's master is pending: cancel it or wait for its end.",
+  },
+  RecoveryPending: {
+    code: "caller_not_allowed",
+    detail: "A recovery of the account is pending: cancel it or wait for its end.",
+  },
+  KeyNotAllowed: { code: "request_malformed", detail: "No session can be granted to that key." },
+  TimesInvalid: {
+    code: "request_malformed",
+    detail: "A session ends after it begins, after now, and at most 7 days after now.",
+  },
+  RateInvalid: { code: "request_malformed", detail: "A window has 60 to 604,800 seconds and at least one call." },
+  TargetNotAllowed: { code: "request_malformed", detail: "A session may not call that contract, or that function." },
+  RuleRepeated: { code: "request_malformed", detail: "A session has one rule for each contract and function." },
+  PredicatesInvalid: { code: "request_malformed", detail: "The conditions of a rule cannot be kept." },
+  TokenLimitInvalid: { code: "request_malformed", detail: "A token has one limit, above zero." },
+  TooManySessions: { code: "rate_limited", detail: "The account has 50 live sessions: revoke one first." },
+  NonceNotFresh: { code: "request_malformed", detail: "The signed grant was used or cancelled." },
+  SignatureNotAccepted: { code: "caller_not_allowed", detail: "The account did not sign this grant." },
+  SessionNotLive: { code: "caller_not_allowed", detail: "The key has no session that is live." },
+  InitCodeNotAllowed: { code: "payload_invalid", detail: "A session's operation deploys no account." },
+  CallDataNotCanonical: { code: "payload_invalid", detail: "The calldata are not those of a session's operation." },
+  WindowNotAllowed: { code: "payload_invalid", detail: "The operation names a window outside of the session." },
+  PaymasterNotAllowed: { code: "payload_invalid", detail: "The paymaster is not the session's." },
+  RuleUnknown: { code: "payload_invalid", detail: "No rule of the session allows this call." },
+  PredicateFailed: { code: "payload_invalid", detail: "A parameter of the call is not what the session's rule asks." },
+  LimitExceeded: { code: "payload_invalid", detail: "The operation wants more than the session has left." },
 };
 
 const OWNABLE = new Interface(["error OwnableUnauthorizedAccount(address account)"]);
@@ -64,6 +94,7 @@ const CONTRACTS: readonly Interface[] = [
   IScopeRegistry__factory.createInterface(),
   IK3EpochCounter__factory.createInterface(),
   IOperatorPaymaster__factory.createInterface(),
+  ISessionKeyValidator__factory.createInterface(),
   OWNABLE,
 ];
 

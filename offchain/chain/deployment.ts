@@ -12,6 +12,8 @@ export interface DeployedContracts {
   readonly CredentialAudit: Hex;
   readonly MasterAccountFactory: Hex;
   readonly OperatorPaymaster: Hex;
+  readonly SessionKeyValidator: Hex;
+  readonly AccountRecovery: Hex;
   /** Only where the chain has no P-256 precompile. */
   readonly P256Verifier?: Hex;
 }
@@ -34,6 +36,8 @@ const REQUIRED = [
   "CredentialAudit",
   "MasterAccountFactory",
   "OperatorPaymaster",
+  "SessionKeyValidator",
+  "AccountRecovery",
 ] as const;
 
 /** Reads the text of a deployment file, or of a stack file, which has the same members and more. */

@@ -4,6 +4,7 @@ import {
   IK3EpochCounter__factory,
   IMasterAccount__factory,
   IScopeRegistry__factory,
+  ISessionKeyValidator__factory,
   ISidecarRegistry__factory,
 } from "../../typechain-types";
 import type { Hex } from "../wire/bytes";
@@ -23,6 +24,11 @@ export function knownContracts({ contracts }: Deployment, account: Hex): readonl
     { name: "SidecarRegistry", address: contracts.SidecarRegistry, abi: ISidecarRegistry__factory.createInterface() },
     { name: "ScopeRegistry", address: contracts.ScopeRegistry, abi: IScopeRegistry__factory.createInterface() },
     { name: "K3EpochCounter", address: contracts.K3EpochCounter, abi: IK3EpochCounter__factory.createInterface() },
+    {
+      name: "SessionKeyValidator",
+      address: contracts.SessionKeyValidator,
+      abi: ISessionKeyValidator__factory.createInterface(),
+    },
     { name: "MasterAccount", address: account, abi: IMasterAccount__factory.createInterface() },
   ];
 }

@@ -13,6 +13,7 @@ import { type GrantWish, glossaryOf, missingGrants, setGrantsCall } from "./gran
 import { type MasterAccount, type OperatorContext, masterAccountOf, performCalls } from "./operator-account";
 import { type Relay, type SentOperation, refusalFor } from "./send-operation";
 import type { Sponsor } from "./sponsor";
+import { type Session, sessionCalls } from "./sessions";
 
 /** What one of the operator's acts came to: nothing is sent where the chain already says so. */
 export type Act<T> = T & {
@@ -45,6 +46,15 @@ export interface Operator {
   revokeDevice(deviceKeyHash: Hex): Promise<Result<Act<{ readonly deviceKeyHash: Hex }>>>;
   /** Ends every device and every grant of an agent. */
   revokeActor(actorOmni: Hex): Promise<Result<Act<{ readonly actorOmni: Hex }>>>;
+  /**
+   * Lets an agent's key sign for the account; the key's earlier session ends, and what it used up begins anew.
+   * @param label the agent's, for its owner's eyes
+   */
+  grantSession(session: Session, label?: string): Promise<Result<Act<{ readonly key: Hex }>>>;
+  /** Ends the session of one key. */
+  revokeSession(key: Hex): Promise<Result<Act<{ readonly key: Hex }>>>;
+  /** Ends every session of an agent, or of the account: with those, signed grants not yet used. */
+  revokeSessions(actorOmni: Hex | "all"): Promise<Result<Act<{ readonly of: Hex | "all" }>>>;
   /** Lets go of the chain. */
   close(): void;
 }
@@ -101,7 +111,8 @@ export async function openOperator(options: {
 
 function operatorOver(context: OperatorContext): Operator {
   const { provider, deployment } = context;
-  const { sidecarRegistry, scopeRegistry } = connectContracts(deployment, provider);
+  const { sidecarRegistry, scopeRegistry, sessionValidator } = connectContracts(deployment, provider);
+  const sessions = sessionCalls(sessionValidator);
   const { SidecarRegistry } = deployment.contracts;
   const separator = domainSeparator({ chainId: deployment.chainId, registry: SidecarRegistry });
 
@@ -261,6 +272,25 @@ function operatorOver(context: OperatorContext): Operator {
         const isLive = await sidecarRegistry.isLive(actor);
         const data = sidecarRegistry.interface.encodeFunctionData("revokeActor", [actor]);
         return perform(me.value, isLive ? [call(data)] : [], { actorOmni: actor });
+      }),
+
+    grantSession: (session, label) =>
+      act(async () => {
+        const glossary = label === undefined ? undefined : glossaryOf(label, session.actorOmni, []);
+        return perform(await self(), [sessions.grant(session)], { key: session.key }, glossary);
+      }),
+
+    revokeSession: (key) =>
+      act(async () => {
+        const me = await self();
+        const { isLive } = await sessionValidator.sessionOf(me.account, key);
+        return perform(me, isLive ? [sessions.revoke(key)] : [], { key });
+      }),
+
+    revokeSessions: (of) =>
+      act(async () => {
+        const call = of === "all" ? sessions.revokeAll() : sessions.revokeActor(of);
+        return perform(await self(), [call], { of });
       }),
 
     close() {

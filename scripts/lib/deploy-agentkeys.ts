@@ -59,6 +59,7 @@ export async function deployAgentKeys(options: DeployOptions): Promise<Deploymen
     say(`Registries, factory and paymaster, governed by ${owner}.`);
     const deployed = await run(AgentKeysModule, {
       K3EpochCounter: { owner, firstCommitment: k3Commitment },
+      SessionKeyValidator: { entryPoint },
       MasterAccount: { entryPoint, verifier: verifier ?? P256_PRECOMPILE },
       OperatorPaymaster: { entryPoint, owner, ...(options.sponsor === undefined ? {} : { sponsor: options.sponsor }) },
     });
@@ -71,6 +72,8 @@ export async function deployAgentKeys(options: DeployOptions): Promise<Deploymen
         CredentialAudit: address(deployed, "credentialAudit"),
         MasterAccountFactory: address(deployed, "masterAccountFactory"),
         OperatorPaymaster: address(deployed, "paymaster"),
+        SessionKeyValidator: address(deployed, "sessionKeyValidator"),
+        AccountRecovery: address(deployed, "accountRecovery"),
         ...(verifier === undefined ? {} : { P256Verifier: verifier }),
       },
       entryPoint,

@@ -36,16 +36,18 @@ export async function deploymentFromJournal(
 ): Promise<Deployment | undefined> {
   const address = (name: keyof typeof AgentKeysModule.results): Hex | undefined =>
     journal.deployed[AgentKeysModule.results[name].id]?.toLowerCase() as Hex | undefined;
-  const [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, factory, paymaster] = [
+  const [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, factory, paymaster, sessions, recovery] = [
     address("sidecarRegistry"),
     address("scopeRegistry"),
     address("epochCounter"),
     address("credentialAudit"),
     address("masterAccountFactory"),
     address("paymaster"),
+    address("sessionKeyValidator"),
+    address("accountRecovery"),
   ];
-  if (!sidecarRegistry || !scopeRegistry || !epochCounter || !credentialAudit || !factory || !paymaster)
-    return undefined;
+  if (!sidecarRegistry || !scopeRegistry || !epochCounter || !credentialAudit) return undefined;
+  if (!factory || !paymaster || !sessions || !recovery) return undefined;
   const verifier = Object.entries(journal.deployed).find(([id]) => id.startsWith("P256Verifier#"))?.[1];
   const deployment = {
     chainId: Number((await provider.getNetwork()).chainId),
@@ -56,6 +58,8 @@ export async function deploymentFromJournal(
       CredentialAudit: credentialAudit,
       MasterAccountFactory: factory,
       OperatorPaymaster: paymaster,
+      SessionKeyValidator: sessions,
+      AccountRecovery: recovery,
       ...(verifier === undefined ? {} : { P256Verifier: verifier.toLowerCase() as Hex }),
     },
   };

@@ -1,11 +1,14 @@
 import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 
+import { connectRpc } from "../../offchain/chain/connect";
 import type { Deployment } from "../../offchain/chain/deployment";
+import { profileOfChain } from "../../offchain/chain/profiles";
 import { deviceKeyAt } from "../../offchain/client/device-key-file";
 import { fundPaymaster } from "../../offchain/client/paymaster";
 import type { Hex } from "../../offchain/wire/bytes";
 import { keccakReady } from "../../offchain/wire/keccak";
+import { placeEntryPoint } from "./canonical-entry-point";
 import { makeCertificates } from "./certificates";
 import { deployAgentKeys } from "./deploy-agentkeys";
 import { type Running, freePorts, run } from "./process";
@@ -110,6 +113,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     say("the vault's keys, with K3 of epoch 1");
     const vault = await makeStackVault(dir, options.token);
     const sponsor = await deviceKeyAt(join(dir, SPONSOR_KEY_FILE));
+    say("the EntryPoint, where every other chain has it");
+    const provider = connectRpc(rpcUrl, CHAIN_ID);
+    await placeEntryPoint(provider, profileOfChain(CHAIN_ID).entryPointVersion);
+    provider.destroy();
     say("the contracts, by their Ignition modules");
     const deployment = await deployAgentKeys({
       rpcUrl,
@@ -132,8 +139,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       signer: `https://127.0.0.1:${String(signerPort)}`,
       signerPublic: `http://127.0.0.1:${String(publicPort)}`,
     };
-    const { SidecarRegistry, ScopeRegistry, K3EpochCounter, CredentialAudit, MasterAccountFactory, OperatorPaymaster } =
-      deployment.contracts;
+    const { SidecarRegistry, ScopeRegistry, K3EpochCounter, SessionKeyValidator } = deployment.contracts;
+    const { CredentialAudit, MasterAccountFactory, AccountRecovery, OperatorPaymaster } = deployment.contracts;
     const chain = {
       CHAIN_ID: String(CHAIN_ID),
       CHAIN_PROFILE: "local",
@@ -172,7 +179,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         VAULT_RP_ORIGINS: "http://localhost",
         VAULT_ENTRY_POINT: deployment.entryPoint,
         VAULT_ENTRY_POINT_VERSION: deployment.entryPointVersion,
-        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory, OperatorPaymaster].join(","),
+        VAULT_SESSION_VALIDATOR: SessionKeyValidator,
+        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory, AccountRecovery, OperatorPaymaster].join(","),
         VAULT_PAYMASTERS: OperatorPaymaster,
         VAULT_BROKER_ORIGIN: urls.broker,
         VAULT_BROKER_JWKS_FILE: join(dir, "broker", "jwks.json"),

@@ -6,6 +6,7 @@ import {
   IK3EpochCounter__factory,
   IOperatorPaymaster__factory,
   IScopeRegistry__factory,
+  ISessionKeyValidator__factory,
   ISidecarRegistry__factory,
   K3EpochCounter__factory,
 } from "../../../typechain-types";
@@ -15,10 +16,11 @@ const CONTRACTS = [
   IScopeRegistry__factory.createInterface(),
   IK3EpochCounter__factory.createInterface(),
   IOperatorPaymaster__factory.createInterface(),
+  ISessionKeyValidator__factory.createInterface(),
 ];
 
 describe("contractFailure", () => {
-  it("knows every error of the registries", () => {
+  it("knows every error of the registries and of the session validator", () => {
     const names = new Set<string>();
     for (const contract of CONTRACTS) contract.forEachError(({ name }) => names.add(name));
     expect(namesOfContractProblems()).to.include.members([...names]);

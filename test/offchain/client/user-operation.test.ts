@@ -110,6 +110,8 @@ describe("describeCalls", () => {
           CredentialAudit: call.to,
           MasterAccountFactory: call.to,
           OperatorPaymaster: call.to,
+          SessionKeyValidator: call.to,
+          AccountRecovery: call.to,
         },
         entryPoint: call.to,
         entryPointVersion: "0.8",

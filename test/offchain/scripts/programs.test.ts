@@ -153,7 +153,33 @@ describe("scripts", () => {
     expect(stdout).to.match(/Signing: ScopeRegistry\.setGrants\(actorOmni: agent agent-b .*openrouter/);
   });
 
-  it("9. rotate-epoch by governance's key, once", async () => {
+  it("9. grant-session, inside of what its file says, and revoke-session", async () => {
+    const file = join(dir, "rules.json");
+    const rule = { target: `0x${"Ab".repeat(20)}`, function: "transfer(address,uint256)", valueTotal: "0" };
+    const whole = { rules: [rule], tokens: [{ token: rule.target, total: "1000" }] };
+    const grant = ["--label", "agent-b", "--key", `0x${"C0".repeat(20)}`, "--rules", file];
+    for (const [wrong, words] of [
+      ["{", /is not JSON/],
+      [{ ...whole, limits: [] }, /limits is none of rules, tokens/],
+      [{ rules: [{ ...rule, function: "transfer" }] }, /a function is written as/],
+      [{ rules: [{ ...rule, valueTotal: 5 }] }, /a text of decimal digits/],
+      [{ rules: [{ ...rule, where: [{ word: 0, is: "less", value: `0x${"00".repeat(32)}` }] }] }, /"is" is one of/],
+    ] as const) {
+      await writeFile(file, typeof wrong === "string" ? wrong : JSON.stringify(wrong));
+      expectRefused(await runScript("grant-session", [...place(), ...grant]), 2, words);
+    }
+    await writeFile(file, JSON.stringify(whole));
+    expectRefused(await runScript("grant-session", [...place(), ...grant, "--until", "169h"]), 2, /at most 7 days/);
+    const refused = await runScript("grant-session", [...place(), ...grant, "--window", "59", "--json"]);
+    expect(refused.json()).to.include({ ok: false, code: "request_malformed" });
+    const done = await runScript("grant-session", [...place(), ...grant]);
+    expect(done.stdout).to.match(/Signing: SessionKeyValidator\.grant\(session: \{actorOmni: agent agent-b/);
+    expect(done.code).to.equal(0);
+    expectRefused(await runScript("revoke-session", [...place(), "--all", "--label", "agent-b"]), 2, /one of --key/);
+    await twice("revoke-session", ...place(), "--key", `0x${"c0".repeat(20)}`);
+  });
+
+  it("10. rotate-epoch by governance's key, once", async () => {
     const keyFile = join(dir, "governance.key");
     await writeFile(keyFile, `${DEVELOPMENT_KEY}\n`, { mode: 0o600 });
     const args = ["--rpc", node.url, "--deployment", deployment];
@@ -170,7 +196,7 @@ describe("scripts", () => {
     );
   });
 
-  it("10. works from a stack file", async () => {
+  it("11. works from a stack file", async () => {
     const addresses = JSON.parse(await readFile(deployment, "utf8")) as Record<string, unknown>;
     const stack = join(dir, "stack.json");
     await writeFile(stack, JSON.stringify({ ...addresses, rpcUrl: node.url, developmentKey: DEVELOPMENT_KEY }));
@@ -178,7 +204,7 @@ describe("scripts", () => {
     expectRefused(await runScript("register-master", ["--stack", join(dir, "none.json")]), 2, /is "npm start" running/);
   });
 
-  it("10b. paymaster: deposit, sponsor and budget, and an operation that they pay for", async () => {
+  it("12. paymaster: deposit, sponsor and budget, and an operation that they pay for", async () => {
     const owner = join(dir, "paymaster-owner.key");
     await writeFile(owner, DEVELOPMENT_KEY, { mode: 0o600 });
     await keccakReady();
@@ -210,7 +236,7 @@ describe("scripts", () => {
     expect((await node.provider.getBalance(account)) === 0n).to.equal(true);
   });
 
-  it("11. refuses a software passkey, and to spend unasked, on a production chain", async () => {
+  it("13. refuses a software passkey, and to spend unasked, on a production chain", async () => {
     proxy.faults.chainId = 8453;
     const addresses = JSON.parse(await readFile(deployment, "utf8")) as Record<string, unknown>;
     const base = join(dir, "base.json");
@@ -231,7 +257,7 @@ describe("scripts", () => {
     proxy.heal();
   });
 
-  it("12. --json says refusals in one line, too", async () => {
+  it("14. --json says refusals in one line, too", async () => {
     const outcome = await runScript("grant-scope", [...place(), "--json"]);
     expect(outcome.code).to.equal(2);
     expect(outcome.json()).to.include({ ok: false, code: "usage" });
