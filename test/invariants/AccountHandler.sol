@@ -183,7 +183,7 @@ abstract contract AccountHandler is EntryPointHandler {
 
     // ---------------------------------------------------------------------------------------------------------- plans
 
-    function _plan(uint256 seed, address account) private returns (Plan memory plan, string memory name) {
+    function _plan(uint256 seed, address account) private view returns (Plan memory plan, string memory name) {
         uint256 kind = _pick(seed, 20, 8);
         uint256 value = _pick(seed, 21, 1000);
         uint256 secret = 1 + _pick(seed, 22, PASSKEYS);

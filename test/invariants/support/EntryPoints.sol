@@ -24,6 +24,9 @@ abstract contract EntryPointHandler is Handler {
 
     IEntryPoint08 public immutable entryPoint;
 
+    /// @notice The EntryPoint's words about the last bundle that it refused, for whoever looks into a failure.
+    bytes public refusal;
+
     constructor() {
         entryPoint = IEntryPoint08(Artifacts.entryPoint());
         vm.deal(address(this), type(uint128).max);
@@ -45,7 +48,10 @@ abstract contract EntryPointHandler is Handler {
     /// @return True when every operation was validated; what each did is another question.
     function _handle(PackedUserOperation[] memory ops) internal returns (bool) {
         vm.prank(BUNDLER, BUNDLER);
-        (bool ok, ) = address(entryPoint).call(abi.encodeCall(entryPoint.handleOps, (ops, payable(BUNDLER))));
+        (bool ok, bytes memory answer) = address(entryPoint).call(
+            abi.encodeCall(entryPoint.handleOps, (ops, payable(BUNDLER)))
+        );
+        refusal = answer;
         return ok;
     }
 

@@ -19,7 +19,7 @@ library Passkeys {
         NOT_PRESENT, // UP not set
         HIGH_S,
         OTHER_TYPE, // of the client data
-        OTHER_CHALLENGE,
+        OTHER_CHALLENGE, // one bit, now here, now there
         TRAILING_BYTE
     }
 
@@ -45,7 +45,7 @@ library Passkeys {
                     : bytes1(0x05),
             uint32(0)
         );
-        if (flaw == Flaw.OTHER_CHALLENGE) challenge = keccak256(abi.encode(challenge));
+        if (flaw == Flaw.OTHER_CHALLENGE) challenge ^= bytes32(1 << (uint256(challenge) & 255));
         bytes memory client = abi.encodePacked(
             flaw == Flaw.OTHER_TYPE ? '{"type":"webauthn.new","challenge":"' : '{"type":"webauthn.get","challenge":"',
             Base64.encodeURL(abi.encode(challenge)),
