@@ -43,10 +43,10 @@ contract RegistryProperties is RegistryHandler {
     /// @dev In force exactly as long as what the master wrote last says, and nothing has ended it.
     function _checkAgent(bytes32 omni, bytes32 actor) private view {
         require(sidecars.isLive(actor) == live[actor], "an agent is live that should not be, or not");
-        uint8 op = uint8(1 << (block.timestamp & 3));
         for (uint256 scope = 0; scope < SCOPES; ++scope) {
             Grant memory grant = _grants[actor][scope];
             (uint8 dataClass, bytes32 service) = scopeOf(scope);
+            uint8 op = uint8(1 << (uint256(keccak256(abi.encode(block.timestamp, passedInAll, scope))) & 3));
             require(
                 scopes.isServiceInScope(omni, actor, dataClass, service, op) ==
                     (grant.ops & op != 0 && block.timestamp < grant.validUntil),

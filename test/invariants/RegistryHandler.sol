@@ -7,7 +7,7 @@ import { Artifacts } from "./support/Artifacts.sol";
 import { Handler } from "./support/Handler.sol";
 import { vm } from "./support/Vm.sol";
 
-/// @title Four accounts, twelve device keys and two agent labels each, some of whom mean harm
+/// @title Three accounts, sixteen device keys and two agent labels each, some of whom mean harm
 /// @notice Tries every change of both registries, by the right caller and by wrong ones, and writes down by itself, from
 /// what succeeded, who is what. {RegistryProperties} compares.
 abstract contract RegistryHandler is Handler {
@@ -33,8 +33,8 @@ abstract contract RegistryHandler is Handler {
         bytes proof;
     }
 
-    uint256 public constant ACCOUNTS = 4;
-    uint256 public constant KEYS = 12;
+    uint256 public constant ACCOUNTS = 3;
+    uint256 public constant KEYS = 16;
     uint256 public constant LABELS = 2;
     uint256 public constant SCOPES = 3;
 
@@ -74,7 +74,7 @@ abstract contract RegistryHandler is Handler {
     }
 
     function acts() external pure override returns (bytes4[] memory all) {
-        all = new bytes4[](14);
+        all = new bytes4[](17);
         all[0] = this.registerOperator.selector;
         all[1] = this.registerMasterDevice.selector;
         all[2] = this.registerAgentDevice.selector;
@@ -89,6 +89,10 @@ abstract contract RegistryHandler is Handler {
         all[11] = this.revokeGrant.selector;
         all[12] = this.revokeAllGrants.selector;
         all[13] = this.warp.selector;
+        // again, because most others end what these make
+        all[14] = this.registerAgentDevice.selector;
+        all[15] = this.setGrant.selector;
+        all[16] = this.setGrant.selector;
     }
 
     function counted() external pure override returns (string[] memory all) {
@@ -166,7 +170,8 @@ abstract contract RegistryHandler is Handler {
     function accept(uint256 seed) external {
         bytes32 omni = ownOmni(account(seed));
         Transfer memory announced = _transfers[omni];
-        address caller = _pick(seed, 1, 4) == 0 ? account(_word(seed, 2)) : announced.to;
+        address caller = announced.to;
+        if (_pick(seed, 1, 4) == 0) caller = _pick(seed, 2, 2) == 0 ? address(0xbad) : account(_word(seed, 3));
         if (!_callAs(caller, address(sidecars), abi.encodeCall(sidecars.acceptOperator, (omni)))) return;
         _mustNot(caller != announced.to || caller == address(0), "an operator went to somebody else");
         _mustNot(block.timestamp < announced.acceptableAt, "an operator was taken over early");
@@ -195,6 +200,7 @@ abstract contract RegistryHandler is Handler {
     function registerAgentDevice(uint256 seed) external {
         Try memory t = _try(seed);
         uint256 number = _pick(seed, 8, LABELS);
+        if (_pick(seed, 9, 2) == 0) _becomeMasterOf(t, _omnis[_pick(seed, 10, ACCOUNTS)]);
         t.actorOmni = _agent(t.operatorOmni, number);
         t.roles = 1;
         _prove(seed, t);
@@ -252,7 +258,7 @@ abstract contract RegistryHandler is Handler {
         uint256 scope = _pick(seed, 3, SCOPES);
         Grant memory grant = Grant(
             uint8(_pick(seed, 4, 17)), // 0 and 16 are refused
-            uint64(block.timestamp + _pick(seed, 5, 2 days)) // now is refused
+            uint64(block.timestamp + _pick(seed, 5, 20 days)) // now is refused
         );
         GrantInput[] memory inputs = new GrantInput[](1);
         (uint8 dataClass, bytes32 service) = scopeOf(scope);
