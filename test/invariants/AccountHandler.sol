@@ -125,7 +125,7 @@ abstract contract AccountHandler is EntryPointHandler {
         if (field == 2) op.accountGasLimits = bytes32(uint256(op.accountGasLimits) + 1);
         if (field == 3) op.preVerificationGas += 1;
         if (field == 4) op.gasFees = bytes32(uint256(op.gasFees) - 1);
-        if (field == 5) op.callData = _execute(address(_sink), 1, abi.encode(seed));
+        if (field == 5) op.callData = _execute(address(_sink), 1000, abi.encode(seed)); // no plan pays that much
         _mustNot(_handle(op), "an operation that was changed moved an account");
     }
 

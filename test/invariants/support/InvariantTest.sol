@@ -4,7 +4,7 @@ pragma solidity 0.8.30;
 import { Handler } from "./Handler.sol";
 
 /// @title One campaign: a handler that acts, and what must hold after each of its acts
-/// @dev Forge calls `targetContracts` and `targetSelectors` to learn whom it may call, `afterInvariant` after each run.
+/// @dev Forge calls `targetContracts` and `targetSelectors` to learn whom it may call.
 abstract contract InvariantTest {
     struct FuzzSelector {
         address addr;
@@ -35,11 +35,6 @@ abstract contract InvariantTest {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), handler.acts());
-    }
-
-    /// @notice A run in which nothing got through proves nothing.
-    function afterInvariant() external view {
-        require(handler.passedInAll() > 0, "no act of this run got through");
     }
 
     /// @notice Every act gets through in some order, honest and hostile: no property holds because nothing happened.
