@@ -1,7 +1,7 @@
 import { createECDH } from "node:crypto";
 
 import { expect } from "chai";
-import { concat, dataLength, dataSlice, getBytes, hexlify, keccak256, toBeHex } from "ethers";
+import { concat, dataLength, dataSlice, getBytes, hexlify, id, keccak256, toBeHex } from "ethers";
 import fc from "fast-check";
 import { ethers } from "hardhat";
 
@@ -114,6 +114,28 @@ describe("MasterAccount: assertions", function () {
     for (const behind of ["0x00", `0x${"00".repeat(32)}`, `0x${"00".repeat(9000)}`]) {
       expect(await answer(concat([good, behind]))).to.equal(REFUSED);
     }
+  });
+
+  it("with too little gas is never called wrong", async () => {
+    const operation = {
+      ...(await world.operation(account.target as string, "0x")),
+      signature: assertion(passkey, hash),
+    };
+    const data = account.interface.encodeFunctionData("validateUserOp", [operation, hash, 0n]);
+    const call = { from: world.domain.entryPoint, to: account.target, data };
+    const verificationOutOfGas = dataSlice(id("VerificationOutOfGas()"), 0, 4);
+    const enough = await ethers.provider.estimateGas(call);
+    const outcomes = new Set<string>();
+    // the last steps cut SHA-256 and the verifier short, the first ones everything
+    for (let gas = enough; gas > enough / 4n; gas -= enough / 200n) {
+      outcomes.add(
+        await ethers.provider.call({ ...call, gasLimit: gas }).then(
+          (answer) => (BigInt(answer) === VALID ? "valid" : "wrong"),
+          (error: unknown) => (String(error).includes(verificationOutOfGas) ? "VerificationOutOfGas" : "out of gas"),
+        ),
+      );
+    }
+    expect(outcomes).to.include("VerificationOutOfGas").and.not.include("wrong");
   });
 
   it("refuses any word replaced by a hostile one, and never reverts", async () => {
