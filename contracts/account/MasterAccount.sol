@@ -10,7 +10,10 @@ import { IERC721Receiver } from "@openzeppelin/contracts/interfaces/IERC721Recei
 import { ERC1271 } from "solady/src/accounts/ERC1271.sol";
 import { Receiver } from "solady/src/accounts/Receiver.sol";
 
+import { IAccountRecovery } from "../interfaces/IAccountRecovery.sol";
 import { IMasterAccount, Passkey } from "../interfaces/IMasterAccount.sol";
+import { ISessionKeyValidator } from "../interfaces/ISessionKeyValidator.sol";
+import { ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
 import { WebAuthnAssertion } from "../libraries/WebAuthnAssertion.sol";
 import { CallExecutor } from "./CallExecutor.sol";
 import { PasskeyStore } from "./PasskeyStore.sol";
@@ -50,6 +53,11 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
         _;
     }
 
+    modifier onlyRecovery() {
+        if (msg.sender != recovery) revert CallerNotAllowed(msg.sender);
+        _;
+    }
+
     /// @inheritdoc IAccount
     /// @dev Only the EntryPoint may call. The nonce's key alone chooses who validates: 0 the passkeys (0 for a valid
     /// signature, 1 for every other), the session validator's address that module; every other is 1.
@@ -79,13 +87,35 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
     }
 
     /// @inheritdoc IMasterAccount
-    function addPasskey(Passkey calldata passkey) external onlyEntryPointOrSelf {
+    function addPasskey(Passkey calldata passkey) external {
+        if (msg.sender != recovery) _requireEntryPointOrSelf();
         _addPasskey(passkey);
     }
 
     /// @inheritdoc IMasterAccount
-    function removePasskey(bytes32 credIdHash) external onlyEntryPointOrSelf {
+    function removePasskey(bytes32 credIdHash) external {
+        if (msg.sender != recovery) {
+            _requireEntryPointOrSelf();
+            if (_recoverySays(IAccountRecovery.isConfigured.selector)) revert RemovalNeedsDelay(credIdHash);
+        }
         _removePasskey(credIdHash);
+    }
+
+    /// @inheritdoc IMasterAccount
+    function replacePasskeys(Passkey calldata passkey) external onlyRecovery {
+        _endPasskeys();
+        _addPasskey(passkey);
+        _order(sessionValidator, ISessionKeyValidator.revokeAll.selector);
+    }
+
+    /// @inheritdoc IMasterAccount
+    function cancelTransfer(address registry) external onlyRecovery {
+        _order(registry, ISidecarRegistry.cancelTransfer.selector);
+    }
+
+    /// @inheritdoc IMasterAccount
+    function recoveryPending() external view returns (bool) {
+        return _recoverySays(IAccountRecovery.isPending.selector);
     }
 
     /// @notice ERC-165: the account's own interfaces and the token receivers'.
@@ -101,6 +131,32 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
 
     function _requireEntryPointOrSelf() private view {
         if (msg.sender != entryPoint && msg.sender != address(this)) revert CallerNotAllowed(msg.sender);
+    }
+
+    /// @dev A yes or no of the recovery contract about this account; no where there is none. Fails where that fails: no
+    /// shortage of gas is a no.
+    function _recoverySays(bytes4 question) private view returns (bool yes) {
+        address to = recovery;
+        assembly ("memory-safe") {
+            mstore(0x00, question)
+            mstore(0x04, address())
+            if iszero(staticcall(gas(), to, 0x00, 0x24, 0x00, 0x20)) {
+                revert(0x00, 0x00)
+            }
+            yes := and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))
+        }
+    }
+
+    /// @dev Calls a function without arguments; nothing happens where there is no code.
+    function _order(address to, bytes4 selector) private {
+        assembly ("memory-safe") {
+            mstore(0x00, selector)
+            if iszero(call(gas(), to, 0, 0x00, 0x04, 0x00, 0x00)) {
+                let m := mload(0x40)
+                returndatacopy(m, 0x00, returndatasize())
+                revert(m, returndatasize())
+            }
+        }
     }
 
     /// @dev Asks the session validator about the operation in this call's own calldata: ERC-7579's

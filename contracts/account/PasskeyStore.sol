@@ -3,9 +3,10 @@ pragma solidity 0.8.30;
 
 import { IMasterAccount, Passkey } from "../interfaces/IMasterAccount.sol";
 import { P256Key } from "../libraries/P256Key.sol";
+import { PasskeyList } from "../libraries/PasskeyList.sol";
 
 /// @title The passkeys of an account: the first in the clone's code, later ones in storage
-/// @notice Finds, adds and removes passkeys.
+/// @notice Finds, adds, removes and replaces passkeys.
 /// @dev The clone is Solady's `LibClone` with immutable arguments: 45 bytes of code, then abi.encode(Passkey). Code of
 /// any other length has no first passkey; that is what locks the implementation and a key delegated by EIP-7702.
 abstract contract PasskeyStore is IMasterAccount {
@@ -15,15 +16,18 @@ abstract contract PasskeyStore is IMasterAccount {
         bytes32 y;
     }
 
-    /// @custom:storage-location erc7201:agentkeys.storage.MasterAccount
-    struct PasskeyStorage {
-        bool firstRemoved;
-        bytes32[] added; // credIdHash of each stored key
+    struct PasskeySet {
+        mapping(uint256 index => bytes32 credIdHash) added; // of each stored key
         mapping(bytes32 credIdHash => StoredKey) keys;
     }
 
-    /// @notice The most passkeys that an account can have at once.
-    uint256 internal constant MAX_PASSKEYS = 16;
+    /// @custom:storage-location erc7201:agentkeys.storage.MasterAccount
+    struct PasskeyStorage {
+        bool firstRemoved;
+        uint8 count; // of the current set
+        uint232 generation; // raised by a recovery: the keys of every other set do not count
+        mapping(uint256 generation => PasskeySet) sets;
+    }
 
     /// @dev keccak256(abi.encode(uint256(keccak256("agentkeys.storage.MasterAccount")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant STORAGE = 0x429188d127e9a842adff2a30bccaa6de742f1c70ec0068587fc0cd73df3a6a00;
@@ -37,15 +41,15 @@ abstract contract PasskeyStore is IMasterAccount {
 
     /// @inheritdoc IMasterAccount
     function passkeyCount() public view returns (uint256) {
-        return _storage().added.length + (_hasFirst() ? 1 : 0);
+        return _storage().count + (_hasFirst() ? 1 : 0);
     }
 
     /// @inheritdoc IMasterAccount
     function passkeys() public view returns (Passkey[] memory all) {
-        bytes32[] storage added = _storage().added;
-        uint256 count = added.length;
+        PasskeySet storage set = _current();
+        uint256 count = _storage().count;
         all = new Passkey[](passkeyCount());
-        for (uint256 i = 0; i < count; ++i) all[i] = _passkey(added[i]);
+        for (uint256 i = 0; i < count; ++i) all[i] = _passkey(set.added[i]);
         if (all.length > count) all[count] = _first();
     }
 
@@ -53,7 +57,7 @@ abstract contract PasskeyStore is IMasterAccount {
     function _passkey(bytes32 credIdHash) internal view returns (Passkey memory found) {
         found = _first();
         if (found.credIdHash == credIdHash && !_storage().firstRemoved) return found;
-        StoredKey storage key = _storage().keys[credIdHash];
+        StoredKey storage key = _current().keys[credIdHash];
         found.credIdHash = credIdHash;
         found.rpIdHash = key.rpIdHash;
         found.x = key.x;
@@ -63,32 +67,40 @@ abstract contract PasskeyStore is IMasterAccount {
     function _addPasskey(Passkey calldata passkey) internal {
         P256Key.requireValid(passkey.x, passkey.y);
         Passkey[] memory all = passkeys();
-        if (all.length >= MAX_PASSKEYS) revert TooManyPasskeys(MAX_PASSKEYS);
+        if (all.length >= PasskeyList.MAX_PASSKEYS) revert TooManyPasskeys(PasskeyList.MAX_PASSKEYS);
         for (uint256 i = 0; i < all.length; ++i) {
             if (all[i].credIdHash == passkey.credIdHash) revert PasskeyExists(passkey.credIdHash);
             if (all[i].x == passkey.x) revert PublicKeyInUse(all[i].credIdHash);
         }
-        PasskeyStorage storage s = _storage();
-        s.added.push(passkey.credIdHash);
-        s.keys[passkey.credIdHash] = StoredKey(passkey.rpIdHash, passkey.x, passkey.y);
+        PasskeySet storage set = _current();
+        set.added[_storage().count] = passkey.credIdHash;
+        ++_storage().count;
+        set.keys[passkey.credIdHash] = StoredKey(passkey.rpIdHash, passkey.x, passkey.y);
         emit PasskeyAdded(passkey.credIdHash, passkey.rpIdHash, passkey.x, passkey.y);
     }
 
     function _removePasskey(bytes32 credIdHash) internal {
         if (_passkey(credIdHash).x == 0) revert PasskeyUnknown(credIdHash);
         if (passkeyCount() == 1) revert LastPasskey(credIdHash);
-        PasskeyStorage storage s = _storage();
-        if (s.keys[credIdHash].x == 0) {
-            s.firstRemoved = true;
+        PasskeySet storage set = _current();
+        if (set.keys[credIdHash].x == 0) {
+            _storage().firstRemoved = true;
         } else {
-            delete s.keys[credIdHash];
-            uint256 last = s.added.length - 1;
+            delete set.keys[credIdHash];
+            uint256 last = --_storage().count;
             for (uint256 i = 0; i < last; ++i) {
-                if (s.added[i] == credIdHash) s.added[i] = s.added[last];
+                if (set.added[i] == credIdHash) set.added[i] = set.added[last];
             }
-            s.added.pop();
+            delete set.added[last];
         }
         emit PasskeyRemoved(credIdHash);
+    }
+
+    /// @dev What there was stays in storage and is never looked at again.
+    function _endPasskeys() internal {
+        PasskeyStorage storage s = _storage();
+        (s.firstRemoved, s.count) = (true, 0);
+        emit PasskeysReplaced(++s.generation);
     }
 
     function _hasFirst() private view returns (bool) {
@@ -102,6 +114,11 @@ abstract contract PasskeyStore is IMasterAccount {
                 extcodecopy(address(), first, CLONE_LENGTH, 0x80)
             }
         }
+    }
+
+    function _current() private view returns (PasskeySet storage) {
+        PasskeyStorage storage s = _storage();
+        return s.sets[s.generation];
     }
 
     function _storage() private pure returns (PasskeyStorage storage s) {

@@ -37,7 +37,11 @@ interface IMasterAccount {
     /// @param credIdHash keccak256 of the raw credential id.
     event PasskeyRemoved(bytes32 indexed credIdHash);
 
-    /// @notice Thrown when the caller is neither the EntryPoint nor, where it may be, the account itself.
+    /// @notice Emitted when a recovery ends every passkey there was; the new ones follow as {PasskeyAdded}.
+    /// @param generation The generation that begins, from 1.
+    event PasskeysReplaced(uint256 indexed generation);
+
+    /// @notice Thrown when the caller is none of those that may: the EntryPoint, the account itself, the recovery contract.
     /// @param caller Who called.
     error CallerNotAllowed(address caller);
 
@@ -62,6 +66,11 @@ interface IMasterAccount {
     /// @param credIdHash The passkey that stays.
     error LastPasskey(bytes32 credIdHash);
 
+    /// @notice Thrown when a passkey cannot be ended at once, because recovery is configured:
+    /// `IAccountRecovery.scheduleRemoval`.
+    /// @param credIdHash The passkey that stays.
+    error RemovalNeedsDelay(bytes32 credIdHash);
+
     /// @notice Thrown when the account already has the most passkeys that it can have.
     /// @param limit That number.
     error TooManyPasskeys(uint256 limit);
@@ -73,15 +82,27 @@ interface IMasterAccount {
     /// @notice Thrown when the execution data are too short for their mode, or point outside of themselves.
     error ExecutionDataInvalid();
 
-    /// @notice Makes `passkey` a full owner. Only the account may call.
+    /// @notice Makes `passkey` a full owner. Only the account and the recovery contract may call.
     /// @dev Reverts with `PublicKeyInvalid`, `PasskeyExists`, `PublicKeyInUse`, `TooManyPasskeys`.
     /// @param passkey The new owner; its credential id and its key must be new to the account.
     function addPasskey(Passkey calldata passkey) external;
 
-    /// @notice Ends a passkey, the first one too, never the last. Only the account may call.
-    /// @dev Reverts with `PasskeyUnknown`, `LastPasskey`. A removed passkey can be added again.
+    /// @notice Ends a passkey, the first one too, never the last. Only the account may call while it has no guardians, only
+    /// the recovery contract while it has.
+    /// @dev Reverts with `RemovalNeedsDelay`, `PasskeyUnknown`, `LastPasskey`. A removed passkey can be added again.
     /// @param credIdHash keccak256 of the raw credential id.
     function removePasskey(bytes32 credIdHash) external;
+
+    /// @notice Ends every passkey in constant gas, makes this one the only owner, and ends every session. Only the recovery
+    /// contract may call.
+    /// @dev Reverts with `PublicKeyInvalid`.
+    /// @param passkey The new owner; its credential and key may be one of before.
+    function replacePasskeys(Passkey calldata passkey) external;
+
+    /// @notice Withdraws an announced transfer of the account's operator. Only the recovery contract may call.
+    /// @dev Reverts as `ISidecarRegistry.cancelTransfer`.
+    /// @param registry The SidecarRegistry.
+    function cancelTransfer(address registry) external;
 
     /// @notice Whether this credential signs for the account now.
     /// @param credIdHash keccak256 of the raw credential id.
@@ -107,6 +128,11 @@ interface IMasterAccount {
     /// @notice The contract that may replace the passkeys, where the account configured guardians there.
     /// @return Its address, fixed with the implementation.
     function recovery() external view returns (address);
+
+    /// @notice Whether guardians have started to replace the passkeys and neither finished nor were cancelled. Others that
+    /// take orders from the account ask this: while true, nothing may pass it on.
+    /// @return False where no recovery contract is deployed.
+    function recoveryPending() external view returns (bool);
 
     /// @notice Executes one call or several; reverts with the first failing call's own data, undoing all.
     /// Only the EntryPoint or the account may call.

@@ -182,6 +182,9 @@ interface ISidecarRegistry {
     /// @notice Thrown when a transfer is accepted before its 48 hours are over.
     error TransferTooEarly(uint256 blockTime, uint256 acceptableAt);
 
+    /// @notice Thrown when the master says by `IMasterAccount.recoveryPending` that guardians are recovering it.
+    error RecoveryIsPending(address master);
+
     // -------------------------------------------------------------------------------------------- operators: changes
 
     /// @notice Makes the caller master of the operator computed from its own address.
@@ -274,13 +277,14 @@ interface ISidecarRegistry {
 
     /// @notice Announces that the caller's operator passes to another account 48 hours from now.
     /// @dev Master only; announcing again replaces the successor and starts the 48 hours anew. Reverts {NotMaster},
-    /// {InvalidNewMaster} for zero, {AccountAlreadyUsed} when the successor has or had an operator (itself included).
+    /// {InvalidNewMaster} for zero, {AccountAlreadyUsed} when the successor has or had an operator (itself included),
+    /// {RecoveryIsPending}.
     function transferOperator(address newMaster) external;
 
     /// @notice Takes over an announced operator: omni, agents and grants stay, every MASTER-tier device ends.
     /// @dev The announced account only, from exactly 48 hours after the announcement on. A freeze stays until the new master
     /// lifts it. The old account can never be a master again. Reverts {NoTransferAnnounced}, {NotNewMaster},
-    /// {TransferTooEarly}, {AccountAlreadyUsed}.
+    /// {TransferTooEarly}, {AccountAlreadyUsed}, {RecoveryIsPending} for the old master.
     function acceptOperator(bytes32 operatorOmni) external;
 
     /// @notice Withdraws the announced transfer of the caller's operator.

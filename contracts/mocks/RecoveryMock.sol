@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import { IAccountRecovery } from "../interfaces/IAccountRecovery.sol";
-
 /// @title A recovery contract whose answers a test sets
 /// @notice For tests of those who ask it; never deployed elsewhere.
-contract RecoveryMock is IAccountRecovery {
-    /// @inheritdoc IAccountRecovery
+contract RecoveryMock {
+    /// @notice As `IAccountRecovery.isPending`.
     mapping(address account => bool) public isPending;
 
     /// @notice Sets what {isPending} answers.

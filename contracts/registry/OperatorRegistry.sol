@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
+import { IMasterAccount } from "../interfaces/IMasterAccount.sol";
 import { ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
 import { Omni } from "../libraries/Omni.sol";
 
@@ -27,6 +28,10 @@ abstract contract OperatorRegistry is ISidecarRegistry, EIP712 {
     }
 
     uint256 private constant TRANSFER_DELAY = 48 hours;
+
+    /// @dev For asking a master about its recovery; a master account needs a tenth. Where less is left, too little remains
+    /// for what follows.
+    uint256 private constant QUESTION_GAS = 100_000;
 
     /// @dev operator omni → operator
     mapping(bytes32 operatorOmni => Operator) internal _operators;
@@ -60,6 +65,7 @@ abstract contract OperatorRegistry is ISidecarRegistry, EIP712 {
         bytes32 operatorOmni = _requireMaster();
         if (newMaster == address(0)) revert InvalidNewMaster(newMaster);
         _requireUnused(newMaster);
+        _requireNotRecovering(msg.sender);
         uint256 acceptableAt = block.timestamp + TRANSFER_DELAY;
         Operator storage operator = _operators[operatorOmni];
         operator.newMaster = newMaster;
@@ -76,6 +82,7 @@ abstract contract OperatorRegistry is ISidecarRegistry, EIP712 {
         if (block.timestamp < acceptableAt) revert TransferTooEarly(block.timestamp, acceptableAt);
         _requireUnused(msg.sender);
         address oldMaster = operator.master;
+        _requireNotRecovering(oldMaster);
         _omniOf[msg.sender] = operatorOmni;
         operator.master = msg.sender;
         (operator.newMaster, operator.acceptableAt) = (address(0), 0);
@@ -132,6 +139,18 @@ abstract contract OperatorRegistry is ISidecarRegistry, EIP712 {
     function _currentOmniOf(address account) internal view returns (bytes32 operatorOmni) {
         operatorOmni = _omniOf[account];
         if (_operators[operatorOmni].master != account) operatorOmni = 0;
+    }
+
+    /// @dev A first word of one means yes; whoever does not know the question says no. A hostile answer stops only the transfer of the answerer's own operator.
+    function _requireNotRecovering(address master) private view {
+        bytes4 question = IMasterAccount.recoveryPending.selector;
+        bool pending;
+        assembly ("memory-safe") {
+            mstore(0x00, question)
+            pending := staticcall(QUESTION_GAS, master, 0x00, 0x04, 0x00, 0x20)
+            pending := and(pending, and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1)))
+        }
+        if (pending) revert RecoveryIsPending(master);
     }
 
     function _requireUnused(address account) private view {

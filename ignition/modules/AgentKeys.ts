@@ -13,7 +13,16 @@ import ScopeRegistry from "./ScopeRegistry";
 export default buildModule("AgentKeys", (m) => {
   const { sidecarRegistry, scopeRegistry, epochCounter } = m.useModule(ScopeRegistry);
   const { credentialAudit } = m.useModule(CredentialAudit);
-  const { masterAccountFactory } = m.useModule(MasterAccount);
+  const { masterAccountFactory, accountRecovery, webAuthnGuardian } = m.useModule(MasterAccount);
   const { paymaster } = m.useModule(OperatorPaymaster);
-  return { sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, masterAccountFactory, paymaster };
+  return {
+    sidecarRegistry,
+    scopeRegistry,
+    epochCounter,
+    credentialAudit,
+    accountRecovery,
+    webAuthnGuardian,
+    masterAccountFactory,
+    paymaster,
+  };
 });

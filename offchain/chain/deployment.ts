@@ -10,6 +10,9 @@ export interface DeployedContracts {
   readonly ScopeRegistry: Hex;
   readonly K3EpochCounter: Hex;
   readonly CredentialAudit: Hex;
+  readonly AccountRecovery: Hex;
+  /** Lets a passkey be a guardian there. */
+  readonly WebAuthnGuardian: Hex;
   readonly MasterAccountFactory: Hex;
   readonly OperatorPaymaster: Hex;
   /** Only where the chain has no P-256 precompile. */
@@ -32,6 +35,8 @@ const REQUIRED = [
   "ScopeRegistry",
   "K3EpochCounter",
   "CredentialAudit",
+  "AccountRecovery",
+  "WebAuthnGuardian",
   "MasterAccountFactory",
   "OperatorPaymaster",
 ] as const;

@@ -1,6 +1,7 @@
 import type { Interface } from "ethers";
 
 import {
+  IAccountRecovery__factory,
   IK3EpochCounter__factory,
   IMasterAccount__factory,
   IScopeRegistry__factory,
@@ -23,6 +24,7 @@ export function knownContracts({ contracts }: Deployment, account: Hex): readonl
     { name: "SidecarRegistry", address: contracts.SidecarRegistry, abi: ISidecarRegistry__factory.createInterface() },
     { name: "ScopeRegistry", address: contracts.ScopeRegistry, abi: IScopeRegistry__factory.createInterface() },
     { name: "K3EpochCounter", address: contracts.K3EpochCounter, abi: IK3EpochCounter__factory.createInterface() },
+    { name: "AccountRecovery", address: contracts.AccountRecovery, abi: IAccountRecovery__factory.createInterface() },
     { name: "MasterAccount", address: account, abi: IMasterAccount__factory.createInterface() },
   ];
 }

@@ -69,6 +69,8 @@ export async function deployAgentKeys(options: DeployOptions): Promise<Deploymen
         ScopeRegistry: address(deployed, "scopeRegistry"),
         K3EpochCounter: address(deployed, "epochCounter"),
         CredentialAudit: address(deployed, "credentialAudit"),
+        AccountRecovery: address(deployed, "accountRecovery"),
+        WebAuthnGuardian: address(deployed, "webAuthnGuardian"),
         MasterAccountFactory: address(deployed, "masterAccountFactory"),
         OperatorPaymaster: address(deployed, "paymaster"),
         ...(verifier === undefined ? {} : { P256Verifier: verifier }),

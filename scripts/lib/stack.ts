@@ -132,7 +132,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       signer: `https://127.0.0.1:${String(signerPort)}`,
       signerPublic: `http://127.0.0.1:${String(publicPort)}`,
     };
-    const { SidecarRegistry, ScopeRegistry, K3EpochCounter, CredentialAudit, MasterAccountFactory, OperatorPaymaster } =
+    const { SidecarRegistry, ScopeRegistry, K3EpochCounter } = deployment.contracts;
+    const { CredentialAudit, AccountRecovery, WebAuthnGuardian, MasterAccountFactory, OperatorPaymaster } =
       deployment.contracts;
     const chain = {
       CHAIN_ID: String(CHAIN_ID),
@@ -172,7 +173,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         VAULT_RP_ORIGINS: "http://localhost",
         VAULT_ENTRY_POINT: deployment.entryPoint,
         VAULT_ENTRY_POINT_VERSION: deployment.entryPointVersion,
-        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory, OperatorPaymaster].join(","),
+        VAULT_OWN_CONTRACTS: [
+          CredentialAudit,
+          AccountRecovery,
+          WebAuthnGuardian,
+          MasterAccountFactory,
+          OperatorPaymaster,
+        ].join(","),
         VAULT_PAYMASTERS: OperatorPaymaster,
         VAULT_BROKER_ORIGIN: urls.broker,
         VAULT_BROKER_JWKS_FILE: join(dir, "broker", "jwks.json"),

@@ -108,6 +108,8 @@ describe("describeCalls", () => {
           ScopeRegistry: call.to,
           K3EpochCounter: call.to,
           CredentialAudit: call.to,
+          AccountRecovery: call.to,
+          WebAuthnGuardian: call.to,
           MasterAccountFactory: call.to,
           OperatorPaymaster: call.to,
         },
