@@ -27,6 +27,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   "scope.setGrants.1.later osaka": 71_000,
   "scope.setGrants.10 osaka": 88_000 + 9 * 53_000,
   "scope.checkAccess osaka": 28_000,
+  "recovery.start.finish osaka": 250_000,
   "session.grant.1 osaka": 85_000,
   "session.grant.1.later osaka": 85_000,
   "session.call osaka": 105_000,
@@ -60,9 +61,9 @@ Made by \`npm run gas\`; CI fails when it is stale. \`account.*\` is the whole \
 writes one slot, on EntryPoint v0.8 (\`.heima\`: v0.7), the account's deposit and nonce already there (\`.create\`: with the
 account's deployment). \`session.call*\` is the same by a session key, each call carrying 7 wei that are counted
 (\`.novalue\`: none); \`paymaster.*\` the same with the paymaster paying, its budget already used in this window
-(\`.first\`: not yet). \`registry.*\`, \`scope.*\` and \`session.grant*\` are execution gas, without the 21,000 and the
-calldata. The EVM \`osaka\`
-has the P-256 precompile of EIP-7951, \`prague\` the one of RIP-7212, \`cancun\` none.
+(\`.first\`: not yet). \`registry.*\`, \`scope.*\`, \`session.grant*\` and \`recovery.*\` are execution gas, without the
+21,000 and the calldata; a recovery is by 2 of 3 guardians with keys, to one new passkey. The EVM \`osaka\` has the
+P-256 precompile of EIP-7951, \`prague\` the one of RIP-7212, \`cancun\` none.
 
 Passkeys and signatures are the same in every run, so every figure is exact.
 

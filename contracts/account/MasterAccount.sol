@@ -12,7 +12,7 @@ import { Receiver } from "solady/src/accounts/Receiver.sol";
 
 import { IAccountRecovery } from "../interfaces/IAccountRecovery.sol";
 import { IMasterAccount, Passkey } from "../interfaces/IMasterAccount.sol";
-import { ISessionEnder } from "../interfaces/ISessionEnder.sol";
+import { ISessionKeyValidator } from "../interfaces/ISessionKeyValidator.sol";
 import { ISidecarRegistry } from "../interfaces/ISidecarRegistry.sol";
 import { WebAuthnAssertion } from "../libraries/WebAuthnAssertion.sol";
 import { CallExecutor } from "./CallExecutor.sol";
@@ -105,7 +105,7 @@ contract MasterAccount is PasskeyStore, CallExecutor, ERC1271, Receiver, IAccoun
     function replacePasskeys(Passkey calldata passkey) external onlyRecovery {
         _endPasskeys();
         _addPasskey(passkey);
-        _order(sessionValidator, ISessionEnder.revokeAll.selector);
+        _order(sessionValidator, ISessionKeyValidator.revokeAll.selector);
     }
 
     /// @inheritdoc IMasterAccount

@@ -17,14 +17,15 @@ abstract contract PasskeyStore is IMasterAccount {
     }
 
     struct PasskeySet {
-        bytes32[] added; // credIdHash of each stored key
+        mapping(uint256 index => bytes32 credIdHash) added; // of each stored key
         mapping(bytes32 credIdHash => StoredKey) keys;
     }
 
     /// @custom:storage-location erc7201:agentkeys.storage.MasterAccount
     struct PasskeyStorage {
         bool firstRemoved;
-        uint240 generation; // raised by a recovery: the keys of every other set do not count
+        uint8 count; // of the current set
+        uint232 generation; // raised by a recovery: the keys of every other set do not count
         mapping(uint256 generation => PasskeySet) sets;
     }
 
@@ -40,15 +41,15 @@ abstract contract PasskeyStore is IMasterAccount {
 
     /// @inheritdoc IMasterAccount
     function passkeyCount() public view returns (uint256) {
-        return _current().added.length + (_hasFirst() ? 1 : 0);
+        return _storage().count + (_hasFirst() ? 1 : 0);
     }
 
     /// @inheritdoc IMasterAccount
     function passkeys() public view returns (Passkey[] memory all) {
-        bytes32[] storage added = _current().added;
-        uint256 count = added.length;
+        PasskeySet storage set = _current();
+        uint256 count = _storage().count;
         all = new Passkey[](passkeyCount());
-        for (uint256 i = 0; i < count; ++i) all[i] = _passkey(added[i]);
+        for (uint256 i = 0; i < count; ++i) all[i] = _passkey(set.added[i]);
         if (all.length > count) all[count] = _first();
     }
 
@@ -71,25 +72,26 @@ abstract contract PasskeyStore is IMasterAccount {
             if (all[i].credIdHash == passkey.credIdHash) revert PasskeyExists(passkey.credIdHash);
             if (all[i].x == passkey.x) revert PublicKeyInUse(all[i].credIdHash);
         }
-        PasskeySet storage s = _current();
-        s.added.push(passkey.credIdHash);
-        s.keys[passkey.credIdHash] = StoredKey(passkey.rpIdHash, passkey.x, passkey.y);
+        PasskeySet storage set = _current();
+        set.added[_storage().count] = passkey.credIdHash;
+        ++_storage().count;
+        set.keys[passkey.credIdHash] = StoredKey(passkey.rpIdHash, passkey.x, passkey.y);
         emit PasskeyAdded(passkey.credIdHash, passkey.rpIdHash, passkey.x, passkey.y);
     }
 
     function _removePasskey(bytes32 credIdHash) internal {
         if (_passkey(credIdHash).x == 0) revert PasskeyUnknown(credIdHash);
         if (passkeyCount() == 1) revert LastPasskey(credIdHash);
-        PasskeySet storage s = _current();
-        if (s.keys[credIdHash].x == 0) {
+        PasskeySet storage set = _current();
+        if (set.keys[credIdHash].x == 0) {
             _storage().firstRemoved = true;
         } else {
-            delete s.keys[credIdHash];
-            uint256 last = s.added.length - 1;
+            delete set.keys[credIdHash];
+            uint256 last = --_storage().count;
             for (uint256 i = 0; i < last; ++i) {
-                if (s.added[i] == credIdHash) s.added[i] = s.added[last];
+                if (set.added[i] == credIdHash) set.added[i] = set.added[last];
             }
-            s.added.pop();
+            delete set.added[last];
         }
         emit PasskeyRemoved(credIdHash);
     }
@@ -97,7 +99,7 @@ abstract contract PasskeyStore is IMasterAccount {
     /// @dev What there was stays in storage and is never looked at again.
     function _endPasskeys() internal {
         PasskeyStorage storage s = _storage();
-        s.firstRemoved = true;
+        (s.firstRemoved, s.count) = (true, 0);
         emit PasskeysReplaced(++s.generation);
     }
 

@@ -4,7 +4,7 @@ pragma solidity 0.8.30;
 /// @title A recovery contract whose answers a test sets
 /// @notice For tests of those who ask it; never deployed elsewhere.
 contract RecoveryMock {
-    /// @notice As of `IAccountRecovery`, whose other functions nobody asks here.
+    /// @notice As `IAccountRecovery.isPending`.
     mapping(address account => bool) public isPending;
 
     /// @notice Sets what {isPending} answers.

@@ -2,8 +2,15 @@ import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
 
 import SidecarRegistry from "./SidecarRegistry";
 
-/** Replaces an account's passkeys where its owner configured guardians; bound to the SidecarRegistry deployed with it. */
+/**
+ * Guardians of master accounts, bound for ever to the SidecarRegistry deployed with it, and the verifier that lets a
+ * passkey be a guardian; no parameters, no owner.
+ */
 export default buildModule("AccountRecovery", (m) => {
   const { sidecarRegistry } = m.useModule(SidecarRegistry);
-  return { accountRecovery: m.contract("AccountRecovery", [sidecarRegistry]) };
+  return {
+    accountRecovery: m.contract("AccountRecovery", [sidecarRegistry]),
+    webAuthnGuardian: m.contract("WebAuthnGuardian"),
+    sidecarRegistry,
+  };
 });

@@ -10,12 +10,12 @@ import SessionKeyValidator from "./SessionKeyValidator";
  * a probe found the precompile, else a contract with its interface).
  */
 export default buildModule("MasterAccount", (m) => {
-  const { sessionKeyValidator, accountRecovery } = m.useModule(SessionKeyValidator);
+  const { sessionKeyValidator, accountRecovery, webAuthnGuardian } = m.useModule(SessionKeyValidator);
   const masterAccountFactory = m.contract("MasterAccountFactory", [
     m.getParameter("entryPoint"),
     m.getParameter("verifier"),
     sessionKeyValidator,
     accountRecovery,
   ]);
-  return { masterAccountFactory, sessionKeyValidator, accountRecovery };
+  return { masterAccountFactory, sessionKeyValidator, accountRecovery, webAuthnGuardian };
 });

@@ -14,12 +14,13 @@ import ScopeRegistry from "./ScopeRegistry";
 export default buildModule("SessionKeyValidator", (m) => {
   const { sidecarRegistry, scopeRegistry, epochCounter } = m.useModule(ScopeRegistry);
   const { credentialAudit } = m.useModule(CredentialAudit);
-  const { accountRecovery } = m.useModule(AccountRecovery);
+  const { accountRecovery, webAuthnGuardian } = m.useModule(AccountRecovery);
   const { paymaster } = m.useModule(OperatorPaymaster);
-  const own = [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, paymaster];
+  const own = [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, webAuthnGuardian, paymaster];
   const entryPoint = m.getParameter("entryPoint");
   return {
     sessionKeyValidator: m.contract("SessionKeyValidator", [entryPoint, accountRecovery, own]),
     accountRecovery,
+    webAuthnGuardian,
   };
 });

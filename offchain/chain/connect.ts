@@ -1,6 +1,8 @@
 import { type ContractRunner, FetchRequest, JsonRpcProvider } from "ethers";
 
 import {
+  type IAccountRecovery,
+  IAccountRecovery__factory,
   type IK3EpochCounter,
   IK3EpochCounter__factory,
   type IMasterAccount,
@@ -28,6 +30,7 @@ export interface Contracts {
   readonly sidecarRegistry: ISidecarRegistry;
   readonly scopeRegistry: IScopeRegistry;
   readonly k3EpochCounter: IK3EpochCounter;
+  readonly recovery: IAccountRecovery;
   readonly factory: IMasterAccountFactory;
   readonly paymaster: IOperatorPaymaster;
   readonly sessionValidator: ISessionKeyValidator;
@@ -48,6 +51,7 @@ export function connectContracts({ contracts }: Deployment, runner: ContractRunn
     sidecarRegistry: ISidecarRegistry__factory.connect(contracts.SidecarRegistry, runner),
     scopeRegistry: IScopeRegistry__factory.connect(contracts.ScopeRegistry, runner),
     k3EpochCounter: IK3EpochCounter__factory.connect(contracts.K3EpochCounter, runner),
+    recovery: IAccountRecovery__factory.connect(contracts.AccountRecovery, runner),
     factory: IMasterAccountFactory__factory.connect(contracts.MasterAccountFactory, runner),
     paymaster: IOperatorPaymaster__factory.connect(contracts.OperatorPaymaster, runner),
     sessionValidator: ISessionKeyValidator__factory.connect(contracts.SessionKeyValidator, runner),

@@ -41,6 +41,10 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
     code: "caller_not_allowed",
     detail: "A transfer can be accepted 48 hours after it was announced.",
   },
+  RecoveryIsPending: {
+    code: "caller_not_allowed",
+    detail: "Guardians are recovering the account: nothing can be passed on before that is over.",
+  },
   InvalidDataClass: { code: "request_malformed", detail: "A class is 1 credentials, 2 memory or 3 config." },
   InvalidOps: { code: "request_malformed", detail: "A grant needs at least one operation, and only known ones." },
   InvalidValidUntil: { code: "request_malformed", detail: "A grant's end lies in the future and below 2^40." },
@@ -57,10 +61,6 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
   },
   InvalidSponsor: { code: "request_malformed", detail: "A sponsor is an address that is not one already." },
   NotSponsor: { code: "request_malformed", detail: "That address is no sponsor of the paymaster." },
-  RecoveryIsPending: {
-    code: "caller_not_allowed",
-    detail: "A recovery of the operator's master is pending: cancel it or wait for its end.",
-  },
   RecoveryPending: {
     code: "caller_not_allowed",
     detail: "A recovery of the account is pending: cancel it or wait for its end.",

@@ -10,10 +10,12 @@ export interface DeployedContracts {
   readonly ScopeRegistry: Hex;
   readonly K3EpochCounter: Hex;
   readonly CredentialAudit: Hex;
+  readonly AccountRecovery: Hex;
+  /** Lets a passkey be a guardian there. */
+  readonly WebAuthnGuardian: Hex;
   readonly MasterAccountFactory: Hex;
   readonly OperatorPaymaster: Hex;
   readonly SessionKeyValidator: Hex;
-  readonly AccountRecovery: Hex;
   /** Only where the chain has no P-256 precompile. */
   readonly P256Verifier?: Hex;
 }
@@ -34,10 +36,11 @@ const REQUIRED = [
   "ScopeRegistry",
   "K3EpochCounter",
   "CredentialAudit",
+  "AccountRecovery",
+  "WebAuthnGuardian",
   "MasterAccountFactory",
   "OperatorPaymaster",
   "SessionKeyValidator",
-  "AccountRecovery",
 ] as const;
 
 /** Reads the text of a deployment file, or of a stack file, which has the same members and more. */

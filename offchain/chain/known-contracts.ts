@@ -1,6 +1,7 @@
 import type { Interface } from "ethers";
 
 import {
+  IAccountRecovery__factory,
   IK3EpochCounter__factory,
   IMasterAccount__factory,
   IScopeRegistry__factory,
@@ -29,6 +30,7 @@ export function knownContracts({ contracts }: Deployment, account: Hex): readonl
       address: contracts.SessionKeyValidator,
       abi: ISessionKeyValidator__factory.createInterface(),
     },
+    { name: "AccountRecovery", address: contracts.AccountRecovery, abi: IAccountRecovery__factory.createInterface() },
     { name: "MasterAccount", address: account, abi: IMasterAccount__factory.createInterface() },
   ];
 }

@@ -36,39 +36,36 @@ export async function deploymentFromJournal(
 ): Promise<Deployment | undefined> {
   const address = (name: keyof typeof AgentKeysModule.results): Hex | undefined =>
     journal.deployed[AgentKeysModule.results[name].id]?.toLowerCase() as Hex | undefined;
-  const [sidecarRegistry, scopeRegistry, epochCounter, credentialAudit, factory, paymaster, sessions, recovery] = [
-    address("sidecarRegistry"),
-    address("scopeRegistry"),
-    address("epochCounter"),
-    address("credentialAudit"),
-    address("masterAccountFactory"),
-    address("paymaster"),
-    address("sessionKeyValidator"),
-    address("accountRecovery"),
-  ];
-  if (!sidecarRegistry || !scopeRegistry || !epochCounter || !credentialAudit) return undefined;
-  if (!factory || !paymaster || !sessions || !recovery) return undefined;
+  const contracts = {
+    SidecarRegistry: address("sidecarRegistry"),
+    ScopeRegistry: address("scopeRegistry"),
+    K3EpochCounter: address("epochCounter"),
+    CredentialAudit: address("credentialAudit"),
+    AccountRecovery: address("accountRecovery"),
+    SessionKeyValidator: address("sessionKeyValidator"),
+    WebAuthnGuardian: address("webAuthnGuardian"),
+    MasterAccountFactory: address("masterAccountFactory"),
+    OperatorPaymaster: address("paymaster"),
+  };
+  if (!isWhole(contracts)) return undefined;
   const verifier = Object.entries(journal.deployed).find(([id]) => id.startsWith("P256Verifier#"))?.[1];
   const deployment = {
     chainId: Number((await provider.getNetwork()).chainId),
     contracts: {
-      SidecarRegistry: sidecarRegistry,
-      ScopeRegistry: scopeRegistry,
-      K3EpochCounter: epochCounter,
-      CredentialAudit: credentialAudit,
-      MasterAccountFactory: factory,
-      OperatorPaymaster: paymaster,
-      SessionKeyValidator: sessions,
-      AccountRecovery: recovery,
+      ...contracts,
       ...(verifier === undefined ? {} : { P256Verifier: verifier.toLowerCase() as Hex }),
     },
   };
   // what the accounts were built for, not what this run would have taken
-  const factoryOnly = { ...deployment, entryPoint: factory, entryPointVersion: "0.8" as const };
+  const factoryOnly = { ...deployment, entryPoint: contracts.MasterAccountFactory, entryPointVersion: "0.8" as const };
   const implementation = await connectContracts(factoryOnly, provider).factory.implementation();
   const entryPoint = (await connectAccount(implementation as Hex, provider).entryPoint()).toLowerCase() as Hex;
   const entryPointVersion = versionOf(entryPoint, journal);
   return entryPointVersion === undefined ? undefined : { ...deployment, entryPoint, entryPointVersion };
+}
+
+function isWhole<K extends string>(contracts: Readonly<Record<K, Hex | undefined>>): contracts is Record<K, Hex> {
+  return Object.values(contracts).every((address) => address !== undefined);
 }
 
 /** By its canonical address, or by the module that the journal names. */

@@ -1,4 +1,5 @@
 import { accountGasRows, heimaGasRows } from "../../test/helpers/gas-account";
+import { recoveryGasRows } from "../../test/helpers/gas-recovery";
 import { EVM } from "../../test/helpers/account";
 import { paymasterGasRows } from "../../test/helpers/gas-paymaster";
 import { registryGasRows } from "../../test/helpers/gas-registry";
@@ -10,7 +11,12 @@ async function main(): Promise<void> {
     ...(await accountGasRows()),
     ...(EVM === "prague" ? await heimaGasRows() : []),
     ...(EVM === "osaka"
-      ? [...(await registryGasRows()), ...(await sessionGasRows()), ...(await paymasterGasRows())]
+      ? [
+          ...(await registryGasRows()),
+          ...(await recoveryGasRows()),
+          ...(await sessionGasRows()),
+          ...(await paymasterGasRows()),
+        ]
       : []),
   ];
   for (const { name, gas } of rows) console.log(JSON.stringify({ name, evm: EVM, gas }));

@@ -140,7 +140,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       signerPublic: `http://127.0.0.1:${String(publicPort)}`,
     };
     const { SidecarRegistry, ScopeRegistry, K3EpochCounter, SessionKeyValidator } = deployment.contracts;
-    const { CredentialAudit, MasterAccountFactory, AccountRecovery, OperatorPaymaster } = deployment.contracts;
+    const { CredentialAudit, AccountRecovery, WebAuthnGuardian, MasterAccountFactory, OperatorPaymaster } =
+      deployment.contracts;
     const chain = {
       CHAIN_ID: String(CHAIN_ID),
       CHAIN_PROFILE: "local",
@@ -180,7 +181,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         VAULT_ENTRY_POINT: deployment.entryPoint,
         VAULT_ENTRY_POINT_VERSION: deployment.entryPointVersion,
         VAULT_SESSION_VALIDATOR: SessionKeyValidator,
-        VAULT_OWN_CONTRACTS: [CredentialAudit, MasterAccountFactory, AccountRecovery, OperatorPaymaster].join(","),
+        VAULT_OWN_CONTRACTS: [
+          CredentialAudit,
+          AccountRecovery,
+          WebAuthnGuardian,
+          MasterAccountFactory,
+          OperatorPaymaster,
+        ].join(","),
         VAULT_PAYMASTERS: OperatorPaymaster,
         VAULT_BROKER_ORIGIN: urls.broker,
         VAULT_BROKER_JWKS_FILE: join(dir, "broker", "jwks.json"),

@@ -13,7 +13,25 @@ import { d14 } from "./d14-ended-authority";
 import { d15 } from "./d15-chain-rpc";
 import { d17 } from "./d17-session-key";
 import { d18 } from "./d18-ceremonies";
+import { d19 } from "./d19-stolen-passkey";
 import type { Drill } from "./drill";
 
 /** In the order that they run: those that move the chain's clock and its epoch come last. */
-export const DRILLS: readonly Drill[] = [d01, d02, d03, d04, d05, d06, d07, d08, d09, d10, d11, d17, d18, d15, d14];
+export const DRILLS: readonly Drill[] = [
+  d01,
+  d02,
+  d03,
+  d04,
+  d05,
+  d06,
+  d07,
+  d08,
+  d09,
+  d10,
+  d11,
+  d17,
+  d18,
+  d19,
+  d15,
+  d14,
+];

@@ -21,10 +21,12 @@ import { type Hex, toBase64url } from "../../offchain/wire/bytes";
 import { keccakReady } from "../../offchain/wire/keccak";
 import { ENTRY_POINT_ARTIFACT, type EntryPointVersion } from "../../ignition/modules/EntryPoint";
 import type {
+  AccountRecovery,
   MasterAccount,
   MasterAccountFactory,
   RecoveryMock,
   SessionKeyValidator,
+  SidecarRegistry,
   Target,
 } from "../../typechain-types";
 
@@ -146,11 +148,15 @@ export class AccountWorld {
     readonly factory: MasterAccountFactory,
     readonly target: Target,
     readonly sessions: SessionKeyValidator,
-    /** What the session validator asks; the accounts name none. */
+    /** What the session validator asks; the accounts have guardians. */
     readonly recovery: RecoveryMock,
+    readonly registry: SidecarRegistry,
+    /** The recovery contract that the accounts name. */
+    readonly guardians: AccountRecovery,
   ) {}
 
-  static async over(version: EntryPointVersion): Promise<AccountWorld> {
+  /** @param sessionValidator what the accounts name instead of {@link sessions} */
+  static async over(version: EntryPointVersion, sessionValidator?: string): Promise<AccountWorld> {
     await keccakReady();
     const [deployer] = await ethers.getSigners();
     if (deployer === undefined) throw new Error("the network has no accounts");
@@ -161,15 +167,19 @@ export class AccountWorld {
     const { chainId } = await ethers.provider.getNetwork();
     const target = await ethers.deployContract("Target");
     const recovery = await ethers.deployContract("RecoveryMock");
+    const registry = await ethers.deployContract("SidecarRegistry");
+    const guardians = await ethers.deployContract("AccountRecovery", [registry]);
     const sessions = await ethers.deployContract("SessionKeyValidator", [address, recovery, []]);
     return new AccountWorld(
       entryPointAt(address, deployer),
       { chainId: Number(chainId), entryPoint: address, entryPointVersion: version },
       verifier,
-      await ethers.deployContract("MasterAccountFactory", [address, verifier, sessions, ethers.ZeroAddress]),
+      await ethers.deployContract("MasterAccountFactory", [address, verifier, sessionValidator ?? sessions, guardians]),
       target,
       sessions,
       recovery,
+      registry,
+      guardians,
     );
   }
 

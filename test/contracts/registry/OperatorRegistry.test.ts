@@ -1,8 +1,9 @@
 import { loadFixture, time } from "@nomicfoundation/hardhat-toolbox/network-helpers";
 import { expect } from "chai";
-import { ZeroAddress, ZeroHash } from "ethers";
+import { ZeroAddress, ZeroHash, toBeHex } from "ethers";
 import { ethers } from "hardhat";
 
+import { failure } from "../../helpers/account";
 import { CAP_MINT, RECOVERY, testDevice } from "../../helpers/device";
 import { DAY, freeze, registerAgent, registerMaster, registries } from "../../helpers/registry";
 import vectors from "../../vectors/protocol.json";
@@ -195,6 +196,73 @@ describe("OperatorRegistry", () => {
       await expect(freeze(r, device))
         .to.be.revertedWithCustomError(r.sidecars, "DeviceNotActive")
         .withArgs(device.hash);
+    });
+  });
+
+  describe("a master that is being recovered", () => {
+    /** An operator whose master is a contract that answers as told. */
+    async function contractMaster() {
+      const r = await loadFixture(registries);
+      const master = await ethers.deployContract("Answerer");
+      const address = await master.getAddress();
+      const { interface: abi } = r.sidecars;
+      const order = (name: "registerOperator" | "transferOperator", args: readonly unknown[] = []) =>
+        master.run(r.sidecars, abi.encodeFunctionData(name as "transferOperator", args as [string]));
+      await order("registerOperator");
+      const answer = (kind: number, words = "0x") => master.tell(kind, words, ZeroAddress, "0x");
+      return { ...r, address, omni: await r.sidecars.omniOf(master), order, answer };
+    }
+    const YES = toBeHex(1, 32);
+
+    it("neither announces a successor nor passes to one", async () => {
+      const r = await contractMaster();
+      await r.answer(0, YES);
+      await expect(r.order("transferOperator", [r.carol.address]))
+        .to.be.revertedWithCustomError(r.sidecars, "RecoveryIsPending")
+        .withArgs(r.address);
+      await r.answer(0, toBeHex(0, 32));
+      await r.order("transferOperator", [r.carol.address]);
+      await time.increase(2 * DAY);
+      await r.answer(0, YES);
+      await expect(r.sidecars.connect(r.carol).acceptOperator(r.omni))
+        .to.be.revertedWithCustomError(r.sidecars, "RecoveryIsPending")
+        .withArgs(r.address);
+      await r.answer(0, toBeHex(0, 32));
+      await r.sidecars.connect(r.carol).acceptOperator(r.omni);
+      expect(await r.sidecars.masterOf(r.omni)).to.equal(r.carol.address);
+    });
+
+    it("is no master that fails, says nothing, something else, very much, or burns what gas it gets", async () => {
+      const r = await contractMaster();
+      const others: readonly (readonly [number, string])[] = [
+        [0, "0x"],
+        [0, "0x01"],
+        [0, toBeHex(2, 32)],
+        [0, `0x${"ff".repeat(32)}`],
+        [0, `0x${"00".repeat(4_096)}`],
+        [1, YES],
+        [2, "0x"],
+      ];
+      for (const [kind, words] of others) {
+        await r.answer(kind, words);
+        await r.order("transferOperator", [r.carol.address]);
+      }
+      await time.increase(2 * DAY);
+      const receipt = await (await r.sidecars.connect(r.carol).acceptOperator(r.omni)).wait();
+      expect(receipt?.gasUsed).to.be.lessThan(250_000n);
+    });
+
+    it("cannot be passed on by giving its answer too little gas", async () => {
+      const r = await contractMaster();
+      await r.answer(0, toBeHex(0, 32));
+      await r.order("transferOperator", [r.carol.address]);
+      await time.increase(2 * DAY);
+      await r.answer(0, YES);
+      const accept = r.sidecars.connect(r.carol).acceptOperator;
+      for (let gasLimit = 24_000; gasLimit <= 140_000; gasLimit += 1_000) {
+        await failure(accept.staticCall(r.omni, { gasLimit }));
+      }
+      expect(await r.sidecars.masterOf(r.omni)).to.equal(r.address);
     });
   });
 

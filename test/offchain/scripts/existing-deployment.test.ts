@@ -10,12 +10,14 @@ import { SOME_COMMITMENT } from "../../helpers/registries";
 import { temporaryFolders } from "../../helpers/temporary-folder";
 
 const OURS = [
+  "AccountRecovery",
   "CredentialAudit",
   "K3EpochCounter",
   "MasterAccountFactory",
   "OperatorPaymaster",
   "ScopeRegistry",
   "SidecarRegistry",
+  "WebAuthnGuardian",
 ];
 
 describe("npm run deploy, where AgentKeys is already", () => {
@@ -75,7 +77,7 @@ describe("npm run deploy, where AgentKeys is already", () => {
         Object.keys(sources).some((source) => source.endsWith(`/${name}.sol`)),
         name,
       ).to.equal(true);
-      expect(args.length > 0, name).to.equal(!["SidecarRegistry", "P256Verifier"].includes(name));
+      expect(args.length > 0, name).to.equal(!["SidecarRegistry", "WebAuthnGuardian", "P256Verifier"].includes(name));
     }
   });
 });
