@@ -5,8 +5,8 @@ import { orRefuse, runProgram, text } from "./lib/program";
 
 const USAGE = `npm run revoke-device -- (--hash HEX | --actor HEX) [options]
 
-Ends a device, or every device and every grant of an agent, with the next block; also while you are frozen, also your
-only device.
+Ends a device, or every device, every grant and every session of an agent, with the next block; also while you are
+frozen, also your only device.
 
   --hash HEX          device key hash of the one device
   --actor HEX         omni of the agent${OPERATOR_USAGE}`;

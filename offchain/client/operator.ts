@@ -44,7 +44,7 @@ export interface Operator {
   grantScope(label: string, grants: readonly GrantWish[]): Promise<Result<Act<{ readonly actorOmni: Hex }>>>;
   /** Ends one device, also while frozen, also the only one. */
   revokeDevice(deviceKeyHash: Hex): Promise<Result<Act<{ readonly deviceKeyHash: Hex }>>>;
-  /** Ends every device and every grant of an agent. */
+  /** Ends every device, every grant and every session of an agent. */
   revokeActor(actorOmni: Hex): Promise<Result<Act<{ readonly actorOmni: Hex }>>>;
   /**
    * Lets an agent's key sign for the account; the key's earlier session ends, and what it used up begins anew.
@@ -271,7 +271,10 @@ function operatorOver(context: OperatorContext): Operator {
         }
         const isLive = await sidecarRegistry.isLive(actor);
         const data = sidecarRegistry.interface.encodeFunctionData("revokeActor", [actor]);
-        return perform(me.value, isLive ? [call(data)] : [], { actorOmni: actor });
+        // whose the sessions are cannot be read back: where any is live, the agent's end once more rather than not at all
+        const hasSessions = (await sessionValidator.sessionsOf(me.value.account)).length > 0;
+        const calls = [...(isLive ? [call(data)] : []), ...(hasSessions ? [sessions.revokeActor(actor)] : [])];
+        return perform(me.value, calls, { actorOmni: actor });
       }),
 
     grantSession: (session, label) =>

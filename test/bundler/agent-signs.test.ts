@@ -282,6 +282,16 @@ describe("an agent signs", function () {
     }
   });
 
+  it("9. the end of an agent is the end of its sessions", async () => {
+    value(await operator.grantSession(await session()));
+    expect(await throughAlto([{ to, data: write(12n) }])).to.equal(true);
+    expect(value(await operator.revokeActor(actorOmni(party.omni, party.label))).changed).to.equal(true);
+    expect((await sessionLeft(validator, party.account, key.agentAddress, await now())).isLive).to.equal(false);
+    expect(await refusal(throughAlto([{ to, data: write(13n) }]))).to.not.equal("");
+    expect(await world.target.value()).to.equal(12n);
+    expect(value(await operator.revokeActor(actorOmni(party.omni, party.label))).changed).to.equal(false);
+  });
+
   it("windows are counted from the epoch", () => {
     expect([windowAt(3_599, 3_600), windowAt(3_600, 3_600)]).to.deep.equal([0, 1]);
     expect(windowBounds(2, 3_600)).to.deep.equal({ first: 7_200, last: 10_799 });
