@@ -90,8 +90,7 @@ const RUN: Readonly<Record<string, Command>> = {
   },
   async restore(place, file, values, voice) {
     const [force, moved] = [values["force"] === true, values["moved"] === true];
-    const files = await restore({ ...place, backup: resolve(file), force, moved });
-    const needsRecovery = files.includes("state") && !moved;
+    const { files, needsRecovery } = await restore({ ...place, backup: resolve(file), force, moved });
     voice.finish({ ok: true, files, needsRecovery }, [
       `Put back: ${files.join(", ")}.`,
       ...(needsRecovery ? ["Now run npm run signer:recover-state; revoke once more what was revoked since."] : []),

@@ -10,7 +10,9 @@ import {
   type SealedSource,
   createFromSeeds,
   handOver,
+  markAsBackup,
   prepareEverywhere,
+  readNewSeeds,
   readSeeds,
 } from "../offchain/signer/vault/keys/hand-over";
 import { readPin } from "../offchain/signer/vault/keys/open";
@@ -18,19 +20,27 @@ import { createInToken, holdsVault } from "../offchain/signer/vault/keys/pkcs11/
 import { openPkcs11 } from "../offchain/signer/vault/keys/pkcs11/keys";
 import type { TokenSettings } from "../offchain/signer/vault/keys/pkcs11/token";
 import { openSealedFile } from "../offchain/signer/vault/keys/sealed-file";
-import type { VaultKeys } from "../offchain/signer/vault/keys/vault-keys";
+import { STATE_ELSEWHERE, type VaultKeys } from "../offchain/signer/vault/keys/vault-keys";
 import { Secret } from "../offchain/wire/secret";
 
-const USAGE = `npm run signer:init -- [--dir DIR] [--next] [--copy DIR]... [--pkcs11-module LIBRARY --pkcs11-token LABEL --pkcs11-pin-file FILE] [--json]
+const USAGE = `npm run signer:init -- [--dir DIR] [--next] [--copy DIR]... [--new] [--pkcs11-module LIBRARY --pkcs11-token LABEL --pkcs11-pin-file FILE] [--json]
 
 Makes the sealed file of a vault with K3 of epoch 1, and prints the commitment that deploy needs. --next draws the K3 of
 the next epoch, ahead of rotate-epoch.
 
+Only one vault may give out agent keys from index 0: the sealed file, unless --new says otherwise. A copy, or a token made
+without --new, starts with the state of that vault (agentkeys-admin restore), or after npm run signer:recover-state.
+
   --dir DIR     folder of the sealed file and its passphrase; .agentkeys/vault by default
   --copy DIR    another folder that holds the same keys under a passphrase of its own: a backup, or a vault restored from
                 one. Made where it is missing, and given every epoch
+  --new         the token that is made here (or the one --copy) is the first vault of these keys, and the sealed file its
+                backup. Refused where agent keys may have been made of them already
   --pkcs11-…    a token that holds the keys: its vault is made of the sealed file where it has none, and given every
                 epoch. The sealed file is then its backup: keep it off the vault's host, and bring it for --next`;
+
+const NOT_FIRST =
+  "the vault was made of these keys without --new: put its state in place, or run npm run signer:recover-state with its environment";
 
 /** Unix seconds. */
 const now = (): number => Math.floor(Date.now() / 1_000);
@@ -46,15 +56,15 @@ function sourceIn(dir: string): SealedSource & { readonly passphraseFile: string
   return { file: join(dir, "vault.sealed"), unlock: new Secret(readSecretFile(passphraseFile)), passphraseFile };
 }
 
-async function openCopy(dir: string, from: SealedSource): Promise<VaultKeys> {
+async function openCopy(dir: string, from: SealedSource, seedsIn: typeof readSeeds): Promise<VaultKeys> {
   const copy = sourceIn(dir);
-  if (!existsSync(copy.file)) await createFromSeeds(copy, await readSeeds(from));
+  if (!existsSync(copy.file)) await createFromSeeds(copy, await seedsIn(from));
   return openSealedFile({ ...copy, now, log });
 }
 
-async function openToken(settings: TokenSettings, from: SealedSource): Promise<VaultKeys> {
+async function openToken(settings: TokenSettings, from: SealedSource, seedsIn: typeof readSeeds): Promise<VaultKeys> {
   const token = { ...settings, writerDir: join(from.file, "..", "token") };
-  if (!holdsVault(token)) await createInToken(token, await readSeeds(from));
+  if (!holdsVault(token)) await createInToken(token, await seedsIn(from));
   return openPkcs11({ ...token, now, log });
 }
 
@@ -73,6 +83,7 @@ async function main(): Promise<void> {
     options: {
       dir: { type: "string" },
       next: { type: "boolean" },
+      new: { type: "boolean" },
       json: { type: "boolean" },
       copy: { type: "string", multiple: true },
       "pkcs11-module": { type: "string" },
@@ -86,13 +97,26 @@ async function main(): Promise<void> {
     return;
   }
   const token = tokenSettings(values);
+  const copies = values.copy ?? [];
+  const isFirst = values.new === true;
+  if (isFirst && token === undefined && copies.length !== 1) {
+    throw new Error("--new goes with a token, or with one --copy: one vault is the first of its keys");
+  }
   const source = sourceIn(resolve(values.dir ?? join(".agentkeys", "vault")));
   const isNew = !existsSync(source.file);
   if (isNew) prepareEpoch(source.file, source.unlock, true);
   const receivers: VaultKeys[] = [];
   try {
-    for (const dir of values.copy ?? []) receivers.push(await openCopy(resolve(dir), source));
-    if (token !== undefined) receivers.push(await openToken(token, source));
+    const seedsIn = isFirst ? readNewSeeds : readSeeds;
+    if (token !== undefined) receivers.push(await openToken(token, source, seedsIn));
+    // beside a token that is the first, copies are copies
+    const forCopies = token === undefined ? seedsIn : readSeeds;
+    for (const dir of copies) receivers.push(await openCopy(resolve(dir), source, forCopies));
+    if (isFirst) {
+      if (receivers[0]?.stateAnchor().id() === STATE_ELSEWHERE) throw new Error(NOT_FIRST);
+      // after the vault was made: a run that was cut off is done again
+      await markAsBackup(source);
+    }
     if (values.next === true && !isNew) await prepareEverywhere(source, receivers);
     else await handOver((await readSeeds(source)).epochs, receivers);
   } finally {
@@ -106,7 +130,7 @@ async function main(): Promise<void> {
   console.log(
     `The vault's sealed file: ${source.file} (passphrase in ${source.passphraseFile}; keep them on different media)`,
   );
-  for (const dir of values.copy ?? []) console.log(`  copied to ${resolve(dir)}, under a passphrase of its own`);
+  for (const dir of copies) console.log(`  copied to ${resolve(dir)}, under a passphrase of its own`);
   if (token !== undefined)
     console.log(`  handed to the token ${token.label}; the file is now its backup: keep it elsewhere`);
   for (const one of all) console.log(`  epoch ${String(one.epoch)}  commitment ${one.commitment}`);

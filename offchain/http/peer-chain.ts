@@ -7,25 +7,41 @@ import { certificatesIn } from "./tls-files";
 const MAX_DEPTH = 3;
 
 /**
- * Whether a peer's certificate is below one of these CAs, each signature asked anew. Dates and uses are not looked at:
- * they were at the handshake. What a peer sends along says nothing by itself, since it chooses it.
+ * Until when a peer's certificate is good below these CAs: the first `notAfter` of the chain that lasts longest, in Unix
+ * milliseconds; undefined where it is below none. Each signature is asked anew. When certificates begin, and their uses,
+ * were looked at by the handshake. What a peer sends along says nothing by itself, since it chooses it.
  * @param cas PEM of the CAs, as TLS takes it; those that did not make themselves are no anchors, as with TLS
  */
-export function chainsTo(peer: DetailedPeerCertificate, cas: Buffer): boolean {
+export function goodUntil(peer: DetailedPeerCertificate, cas: Buffer): number | undefined {
   const known = certificatesIn(cas);
   const anchors = known.filter((one) => isMadeBy(one, one));
   const between = [...known, ...sentAlong(peer)].filter((one) => !anchors.includes(one));
-  return isBelow(new X509Certificate(peer.raw), anchors, between, MAX_DEPTH);
+  const end = lastEnd(new X509Certificate(peer.raw), anchors, between, MAX_DEPTH);
+  return end === NEVER ? undefined : end;
 }
 
-function isBelow(
+/** Of a certificate that is below no CA. */
+const NEVER = -Infinity;
+
+function lastEnd(
   certificate: X509Certificate,
   anchors: readonly X509Certificate[],
   between: readonly X509Certificate[],
   depth: number,
-): boolean {
-  if (anchors.some((one) => isMadeBy(certificate, one))) return true;
-  return depth > 0 && between.some((one) => isMadeBy(certificate, one) && isBelow(one, anchors, between, depth - 1));
+): number {
+  const above = [
+    ...anchors.filter((one) => isMadeBy(certificate, one)).map(endOf),
+    ...(depth === 0 ? [] : between)
+      .filter((one) => isMadeBy(certificate, one))
+      .map((one) => lastEnd(one, anchors, between, depth - 1)),
+  ];
+  return Math.min(endOf(certificate), Math.max(NEVER, ...above));
+}
+
+/** A date that does not read is one that is over. */
+function endOf({ validTo }: X509Certificate): number {
+  const end = Date.parse(validTo);
+  return Number.isNaN(end) ? 0 : end;
 }
 
 function isMadeBy(certificate: X509Certificate, ca: X509Certificate): boolean {

@@ -2,7 +2,7 @@ import type { DetailedPeerCertificate, PeerCertificate } from "node:tls";
 
 import { Agent, request } from "undici";
 
-import { chainsTo } from "./peer-chain";
+import { goodUntil } from "./peer-chain";
 import type { TlsFiles } from "./tls-files";
 import { AUDIT_ROW_PATH, type AuditRowAnswer, type AuditRowRequest, parseAuditRowAnswer } from "../wire/audit-row";
 import { DATA_KEYS_PATH, type DataKeysAnswer, type DataKeysRequest, parseDataKeysAnswer } from "../wire/data-keys";
@@ -31,16 +31,20 @@ export interface SignerClient {
   close(): Promise<void>;
 }
 
-/** A client over kept-alive mTLS connections; the server must be the signer by its one URI name. @see protocol 3.7 */
+/**
+ * A client over kept-alive mTLS connections; the server must be the signer by its one URI name, and its certificate in
+ * date at each request. @see protocol 3.7
+ */
 export function signerClient(options: { readonly origin: string; readonly tls: TlsFiles }): SignerClient {
   const { tls } = options;
-  let dispatcher = agentWith(tls);
-  tls.onChange(() => {
-    const before = dispatcher;
-    dispatcher = agentWith(tls);
+  let connections = connectionsWith(tls);
+  const renew = (): void => {
+    const { agent } = connections;
+    connections = connectionsWith(tls);
     // requests under way end on the connections that they began on; nothing more is asked over those
-    void before.close();
-  });
+    void agent.close();
+  };
+  tls.onChange(renew);
 
   async function exchange(
     method: "GET" | "POST",
@@ -49,11 +53,13 @@ export function signerClient(options: { readonly origin: string; readonly tls: T
     timeoutMs?: number,
   ): Promise<Result<Buffer>> {
     const headers = body === undefined ? {} : { "content-type": "application/json" };
+    // the machine's clock, which handshakes go by
+    if (Date.now() > connections.goodUntil()) renew();
     try {
       const answer = await request(options.origin + path, {
         method,
         headers,
-        dispatcher,
+        dispatcher: connections.agent,
         ...(body === undefined ? {} : { body }),
         ...(timeoutMs === undefined ? {} : { signal: AbortSignal.timeout(timeoutMs) }),
       });
@@ -86,12 +92,19 @@ export function signerClient(options: { readonly origin: string; readonly tls: T
     ready: () => exchange("GET", "/readyz"),
     close() {
       tls.close();
-      return dispatcher.close();
+      return connections.agent.close();
     },
   };
 }
 
-function agentWith(tls: TlsFiles): Agent {
+/** Connections to the signer that are kept, and until when every certificate that was shown over them is good (Unix ms). */
+interface Connections {
+  readonly agent: Agent;
+  goodUntil(): number;
+}
+
+function connectionsWith(tls: TlsFiles): Connections {
+  let firstEnd = Infinity;
   /** Exactly one name, the signer's, a certificate made for servers, and a CA that is still one when the handshake ends. */
   const checkServerIdentity = (_host: string, certificate: PeerCertificate): Error | undefined => {
     const usages = certificate.ext_key_usage as readonly string[] | undefined;
@@ -99,12 +112,16 @@ function agentWith(tls: TlsFiles): Agent {
     if (usages?.includes("1.3.6.1.5.5.7.3.1") !== true) return new Error("the certificate is not for servers");
     const { ca } = tls.current();
     // Node gives the certificates above it too
-    const isBelow = ca === undefined || chainsTo(certificate as DetailedPeerCertificate, ca);
-    return isBelow ? undefined : new Error("the CA was removed meanwhile");
+    const end =
+      ca === undefined ? Date.parse(certificate.valid_to) : goodUntil(certificate as DetailedPeerCertificate, ca);
+    if (end === undefined) return new Error("the CA was removed meanwhile");
+    firstEnd = Math.min(firstEnd, end);
+    return undefined;
   };
   // no session is taken up again: with one, no certificate would be looked at
   const connect = { ...tls.current(), checkServerIdentity, minVersion: "TLSv1.3" as const, maxCachedSessions: 0 };
-  return new Agent({ connect, pipelining: 1, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+  const agent = new Agent({ connect, pipelining: 1, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+  return { agent, goodUntil: () => firstEnd };
 }
 
 /** The device must learn why the vault refuses it; what says that worker and vault disagree is the signer's trouble. */

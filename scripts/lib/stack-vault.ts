@@ -4,7 +4,12 @@ import { join } from "node:path";
 
 import { serviceLog } from "../../offchain/http/log";
 import { prepareEpoch } from "../../offchain/signer/vault/epochs";
-import { type SealedSource, prepareEverywhere, readSeeds } from "../../offchain/signer/vault/keys/hand-over";
+import {
+  type SealedSource,
+  markAsBackup,
+  prepareEverywhere,
+  readNewSeeds,
+} from "../../offchain/signer/vault/keys/hand-over";
 import { createInToken } from "../../offchain/signer/vault/keys/pkcs11/create";
 import { openPkcs11 } from "../../offchain/signer/vault/keys/pkcs11/keys";
 import type { TokenSettings } from "../../offchain/signer/vault/keys/pkcs11/token";
@@ -50,7 +55,8 @@ async function tokenVault(dir: string, vaultDir: string, token: StackToken): Pro
   const source = newSource(join(dir, "backup"));
   const { commitment } = prepareEpoch(source.file, source.unlock, true);
   const settings = { ...token, writerDir: join(vaultDir, "keys") };
-  await createInToken(settings, await readSeeds(source));
+  await createInToken(settings, await readNewSeeds(source));
+  await markAsBackup(source);
   const pinFile = join(vaultDir, "pin");
   writeFileSync(pinFile, token.pin.reveal(), { mode: 0o600 });
   return {

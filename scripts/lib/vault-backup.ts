@@ -60,13 +60,14 @@ export async function backUp(place: BackupPlace & { readonly stateOnly?: boolean
 
 /**
  * Puts a backup's files where a stopped vault reads them; `force` replaces what is there. The vault then refuses the state
- * as an older one, until `signer:recover-state` makes it harmless; not where it was `moved`: stopped at the backup, and
- * never run since.
+ * as an older one, or asks for one that it lacks, until `signer:recover-state` makes it harmless; not where it was `moved`:
+ * stopped at the backup, and never run since.
+ * @returns what was put back, and whether that has to be done
  * @throws Refused while the vault runs, for a file that is no backup, or where files would be replaced without `force`
  */
 export async function restore(
   place: BackupPlace & { readonly force: boolean; readonly moved?: boolean },
-): Promise<readonly string[]> {
+): Promise<{ readonly files: readonly string[]; readonly needsRecovery: boolean }> {
   const files = readBackup(place.backup);
   const targets = filesOf(place);
   return whileStopped(place, () => {
@@ -82,8 +83,10 @@ export async function restore(
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
       replaceFile(path, bytes);
     }
-    if (files.has("state") && place.moved !== true) writeSequence(state, last + 1);
-    return Promise.resolve([...files.keys()]);
+    // a backup from before the first agent key, too: there may be some by now
+    const needsRecovery = (files.has("state") || !taken.includes(state)) && place.moved !== true;
+    if (needsRecovery) writeSequence(state, last + 1);
+    return Promise.resolve({ files: [...files.keys()], needsRecovery });
   });
 }
 

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { serviceLog } from "../../offchain/http/log";
-import { type SealedSource, readSeeds } from "../../offchain/signer/vault/keys/hand-over";
+import { type SealedSource, readNewSeeds } from "../../offchain/signer/vault/keys/hand-over";
 import { createInToken } from "../../offchain/signer/vault/keys/pkcs11/create";
 import { openPkcs11 } from "../../offchain/signer/vault/keys/pkcs11/keys";
 import { openSealedFile } from "../../offchain/signer/vault/keys/sealed-file";
@@ -66,7 +66,8 @@ function tokenBackEnd(hsm: SoftHsm): EpochBackEnd {
       const label = `vault ${String((made += 1))}`;
       const stateDir = join(dir, "state");
       const settings = { ...hsm.newToken(label), writerDir: join(stateDir, "keys") };
-      await createInToken(settings, await readSeeds(from));
+      // of a file that no vault ever ran on
+      await createInToken(settings, await readNewSeeds(from));
       const pin = join(dir, "pin");
       writeFileSync(pin, settings.pin.reveal(), { mode: 0o600 });
       const env = {

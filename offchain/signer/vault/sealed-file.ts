@@ -17,6 +17,7 @@ import {
   encodeContents,
   newContents,
 } from "./keys/vault-contents";
+import { STATE_ELSEWHERE } from "./keys/vault-keys";
 
 export { VaultFileError } from "./keys/checked-file";
 export type { K3Ring } from "./keys/vault-contents";
@@ -37,7 +38,8 @@ interface Opened {
 /**
  * Opens a sealed file with its passphrase or key file; its K3 alone. Beside the file lies `<file>.seq` with the number
  * of the last write: an older file put back alone is refused; both put back together cannot be told from the truth
- * here, and the chain's commitments then say which epochs are missing.
+ * here, and the chain's commitments then say which epochs are missing. A file without any number was brought here alone:
+ * its keys may have a state elsewhere, and are marked so.
  * @throws VaultFileError whose words name the cause
  */
 export function openVaultFile(file: string, unlock: VaultUnlock): K3Ring {
@@ -72,7 +74,10 @@ export function createContents(file: string, unlock: VaultUnlock, make: () => Va
       throw new VaultFileError(`${file} exists already: no other keys are written over it`);
     }
     const contents = make();
-    write(file, unlock, { sequence: readSequence(file), salt: randomBytes(SALT_BYTES) }, contents);
+    const sequence = readSequence(file);
+    // before the file: one that a crash left without its number would count as brought here
+    writeSequence(file, sequence + 1);
+    write(file, unlock, { sequence, salt: randomBytes(SALT_BYTES) }, contents);
     return contents;
   });
 }
@@ -97,7 +102,7 @@ export function changeContents(
 
 function open(file: string, unlock: VaultUnlock): Opened {
   const opened = read(file, unlock);
-  if (opened.sequence > opened.expected) catchUp(file, opened.sequence);
+  if (opened.sequence > opened.expected) catchUp(file, unlock);
   return opened;
 }
 
@@ -110,7 +115,9 @@ function read(file: string, unlock: VaultUnlock): Opened & { readonly expected: 
       `${file} is older than the last one written here (${String(opened.sequence)} of ${String(expected)}): it was rolled back`,
     );
   }
-  return { ...opened, expected };
+  const { contents } = opened;
+  const isMarked = expected === 0 && contents !== undefined && contents.stateId === undefined;
+  return { ...opened, expected, ...(isMarked ? { contents: { ...contents, stateId: STATE_ELSEWHERE } } : {}) };
 }
 
 function unseal(file: string, bytes: Buffer, unlock: VaultUnlock): Opened {
@@ -148,11 +155,13 @@ function write(
   writeSequence(file, sequence);
 }
 
-/** A crash between the two writes left the number behind: the file is the newer truth. */
-function catchUp(file: string, sequence: number): void {
+/** A crash between the two writes left the number behind: the file is the newer truth. Without one its mark is kept. */
+function catchUp(file: string, unlock: VaultUnlock): void {
   try {
     locked(file, () => {
-      if (readSequence(file) < sequence) writeSequence(file, sequence);
+      const now = read(file, unlock);
+      if (now.expected === 0 && now.contents !== undefined) write(file, unlock, now, now.contents);
+      else if (now.expected < now.sequence) writeSequence(file, now.sequence);
     });
   } catch (error) {
     // a writer is at work, and writes the number itself

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, type Server, type Socket, connect as connectTcp, createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type TLSSocket, connect } from "node:tls";
 
 import { expect } from "chai";
@@ -202,6 +203,38 @@ describe("http: connections that were made before certificates were renewed (pro
     for (const one of rest) expect(await outcome(one)).to.equal("no answer");
   });
 
+  /**
+   * Has something done with what is made to end soon, later where the machine was too slow for it; resolves once it has
+   * ended.
+   */
+  async function pastTheEnd(act: (notAfter: Date) => Promise<boolean>): Promise<void> {
+    for (let seconds = 2; ; seconds *= 2) {
+      const end = (Math.ceil(Date.now() / 1_000) + seconds) * 1_000;
+      const isDone = await act(new Date(end));
+      if (!isDone && Date.now() < end) throw new Error("refused before its end");
+      if (!isDone) continue;
+      while (Date.now() <= end) await sleep(end - Date.now() + 1);
+      return;
+    }
+  }
+
+  it("a client whose certificate, or the CA above it, has ended since: cut, and its request is not heard", async () => {
+    const kept = await connection(oldBroker);
+    let ended: Awaited<ReturnType<typeof connection>>[] = [];
+    await pastTheEnd(async (notAfter) => {
+      const issuing = await TestCa.fresh({ by: old, notAfter });
+      const below = await issuing.issue(BROKER);
+      const short = await old.issue({ ...BROKER, notAfter });
+      ended = [await connection(short), await connection({ ...below, cert: below.cert + "\n" + issuing.pem })];
+      const answers = await Promise.all(ended.map((one) => one.ask("/before")));
+      return answers.every((answer) => answer.startsWith("HTTP/1.1 200"));
+    });
+    heard = [];
+    for (const one of ended) expect(await outcome(one)).to.equal("no answer");
+    expect(await outcome(kept)).to.equal("kept");
+    expect(heard).to.deep.equal(["/after"]);
+  });
+
   describe("of the signer's clients", () => {
     let client: SignerClient;
     let files: TlsFiles & { renew(...cas: readonly TestCa[]): void };
@@ -233,6 +266,26 @@ describe("http: connections that were made before certificates were renewed (pro
       expect(await ready()).to.equal("ok");
       files.renew(next);
       expect(await ready()).to.equal("signer_unavailable");
+      expect(heard).to.deep.equal(["/readyz", "/readyz"]);
+      await client.close();
+    });
+
+    it("a signer whose certificate has ended since is not asked over the connection that is kept", async () => {
+      await server.close();
+      files = following(old);
+      await pastTheEnd(async (notAfter) => {
+        server = await serve(texts(await old.issue({ ...SIGNER, notAfter }), old));
+        client = signerClient({ origin: server.url, tls: files });
+        if ((await ready()) === "ok") return true;
+        await client.close();
+        await server.close();
+        return false;
+      });
+      heard = [];
+      expect(await ready()).to.equal("signer_unavailable");
+      expect(heard).to.deep.equal([]);
+      renew(old);
+      for (let n = 0; n < 2; n += 1) expect(await ready()).to.equal("ok");
       expect(heard).to.deep.equal(["/readyz", "/readyz"]);
       await client.close();
     });

@@ -307,6 +307,31 @@ describe("vault: administration", function () {
       expect((await vault.state.create(owner, record)).index).to.be.above(1);
     });
 
+    it("from before the first agent key, they begin no state again; of a vault that was moved they do", async () => {
+      await vault.close();
+      const file = join(folders.make(), "backup");
+      expect((await program("backup", file)).json()["files"]).to.deep.equal(["keys", "keys.seq"]);
+      for (const [moved, expected] of [
+        [[], "refused"],
+        [["--moved"], 0],
+      ] as const) {
+        const elsewhere = join(folders.make(), "vault");
+        mkdirSync(elsewhere, { mode: 0o700 });
+        const put = await runScript("agentkeys-admin", ["restore", file, "--state-dir", elsewhere, ...moved, "--json"]);
+        expect([put.code, put.json()["needsRecovery"]]).to.deep.equal([0, expected === "refused"]);
+        const first: unknown = await openSealedVault(elsewhere, () => NOW, vault.unlock).then(
+          async (one) => {
+            const { index } = await one.state.create(owner, record);
+            await one.close();
+            return index;
+          },
+          () => "refused",
+        );
+        expect(first).to.equal(expected);
+      }
+      vault = await openSealedVault(dir, () => NOW, vault.unlock);
+    });
+
     it("does not restore what is no backup, or is cut", async () => {
       await vault.close();
       const file = join(folders.make(), "backup");

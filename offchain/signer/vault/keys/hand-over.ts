@@ -4,7 +4,7 @@ import { k3Commitment } from "../k3";
 import { changeContents, createContents, openContents } from "../sealed-file";
 import type { VaultUnlock } from "./unlock";
 import { newContents } from "./vault-contents";
-import { VaultKeysError, type VaultKeys, type VaultSeeds } from "./vault-keys";
+import { STATE_ELSEWHERE, type VaultKeys, VaultKeysError, type VaultSeeds, nextBond } from "./vault-keys";
 import { whenFree } from "./when-free";
 
 /** A sealed file that K3 is drawn into first: the vault's own, or the backup of one in a token. */
@@ -16,11 +16,40 @@ export interface SealedSource {
 /** Whoever is given each epoch beside the source: other vaults, tokens, backups. */
 export type EpochReceiver = Pick<VaultKeys, "commitments" | "receiveEpoch">;
 
-/** The seeds in a sealed file; for the local admin tool alone, never for the pipe. @throws VaultFileError */
-export async function readSeeds({ file, unlock }: SealedSource): Promise<VaultSeeds> {
+/**
+ * The seeds in a sealed file; for the local admin tool alone, never for the pipe. Whatever is made of them needs the
+ * state of the vault that they were taken from. @throws VaultFileError
+ */
+export async function readSeeds(source: SealedSource): Promise<VaultSeeds> {
+  return { ...(await allSeeds(source)), stateId: STATE_ELSEWHERE };
+}
+
+/**
+ * The seeds in a sealed file for the first vault that is made of them, elsewhere, before any agent key exists: its state
+ * may begin with index 0. `markAsBackup` comes after it: of vaults with the same seeds one alone may begin.
+ * @throws VaultKeysError where agent keys may have been made of these seeds; VaultFileError
+ */
+export async function readNewSeeds(source: SealedSource): Promise<VaultSeeds> {
+  const seeds = await allSeeds(source);
+  if (seeds.stateId === undefined) return seeds;
+  throw new VaultKeysError(`${source.file} is not new: agent keys may have been made of these keys already`);
+}
+
+/** From now on a vault over this file needs a state that lies elsewhere. @throws VaultKeysError where it has one */
+export async function markAsBackup({ file, unlock }: SealedSource): Promise<void> {
+  await whenFree(() =>
+    changeContents(file, unlock, (contents) =>
+      contents.stateId === STATE_ELSEWHERE
+        ? contents
+        : { ...contents, stateId: nextBond(contents.stateId, STATE_ELSEWHERE) },
+    ),
+  );
+}
+
+async function allSeeds({ file, unlock }: SealedSource): Promise<VaultSeeds> {
   const contents = openContents(file, unlock) ?? (await whenFree(() => changeContents(file, unlock, (same) => same)));
-  const { epochs, agentSeed, stateKey } = contents;
-  return { epochs, agentSeed, stateKey };
+  const { epochs, agentSeed, stateKey, stateId } = contents;
+  return { epochs, agentSeed, stateKey, ...(stateId === undefined ? {} : { stateId }) };
 }
 
 /** Makes a sealed file of these seeds: a backup, or a vault that was restored from one. @throws VaultFileError where one is */

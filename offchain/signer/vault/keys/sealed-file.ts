@@ -12,7 +12,7 @@ import { operatorSeed } from "./agent-seed";
 import { datesOf, isLive, laterExpiry, rotated, signing } from "./token-secrets";
 import type { VaultUnlock } from "./unlock";
 import { type TokenSecretKey, type VaultContents, randomName } from "./vault-contents";
-import { type SigningUse, type VaultKeys, VaultKeysError } from "./vault-keys";
+import { type SigningUse, type VaultKeys, VaultKeysError, nextBond } from "./vault-keys";
 import { whenFree } from "./when-free";
 
 /** What the sealed-file back end is opened with. */
@@ -126,11 +126,9 @@ export async function openSealedFile(settings: SealedFileSettings): Promise<Vaul
     stateAnchor: () => ({
       id: () => loaded.contents.stateId,
       async bind(id) {
-        await change((contents) => {
-          if (contents.stateId === id) return contents;
-          if (contents.stateId === undefined) return { ...contents, stateId: id };
-          throw new VaultKeysError("another state belongs to these keys");
-        });
+        await change((contents) =>
+          contents.stateId === id ? contents : { ...contents, stateId: nextBond(contents.stateId, id) },
+        );
       },
     }),
     prepareEpoch: () => keep(undefined, new Secret(randomBytes(32))),

@@ -19,8 +19,6 @@ export interface VaultContents extends VaultSeeds {
   readonly tokenSecrets: readonly TokenSecretKey[];
   /** P-256 private keys. */
   readonly signing: Readonly<Record<SigningUse, Secret<KeyObject>>>;
-  /** The state that belongs to these keys, once one was written. */
-  readonly stateId?: string;
 }
 
 const SECRET_BYTES = 32;
@@ -41,8 +39,7 @@ export function drawSeeds(): VaultSeeds {
 
 /** A new file's contents around these seeds: signing keys are its own, token secrets come with the first opening. */
 export function newContents(seeds: VaultSeeds): VaultContents {
-  const { epochs, agentSeed, stateKey } = seeds;
-  return { epochs, agentSeed, stateKey, tokenSecrets: [], signing: { sts: drawSigningKey(), audit: drawSigningKey() } };
+  return { ...seeds, tokenSecrets: [], signing: { sts: drawSigningKey(), audit: drawSigningKey() } };
 }
 
 function drawSigningKey(): Secret<KeyObject> {

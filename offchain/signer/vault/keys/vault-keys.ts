@@ -20,9 +20,15 @@ export interface TokenSecret {
 /** Which of the vault's ES256 keys: `sts` is K2, of tokens for object stores; `audit` signs audit rows. */
 export type SigningUse = "sts" | "audit";
 
+/** In the place of a state's id: these keys were made from others, and whatever state there was does not lie here. */
+export const STATE_ELSEWHERE = "elsewhere";
+
 /** Ties the vault's state to its keys, so that a state that is gone or was put back is noticed. */
 export interface StateAnchor {
-  /** The one state that was ever written beside these keys; undefined before its first write. */
+  /**
+   * The one state that was ever written beside these keys; undefined before its first write, `STATE_ELSEWHERE` where
+   * another vault of the same seeds may have written one.
+   */
   id(): string | undefined;
   /** Keeps it for good. @throws VaultKeysError when these keys belong to another state already */
   bind(id: string): Promise<void>;
@@ -88,6 +94,14 @@ export interface VaultSeeds {
   readonly agentSeed: Secret<Buffer>;
   /** 32 bytes. */
   readonly stateKey: Secret<Buffer>;
+  /** The state that belongs to them, or `STATE_ELSEWHERE`; absent while no agent key can have been made of them. */
+  readonly stateId?: string;
+}
+
+/** What keys that are bound like this are bound to next. @throws VaultKeysError where they belong to another state */
+export function nextBond(now: string | undefined, id: string): string {
+  if (now === undefined || now === STATE_ELSEWHERE || now === id) return id;
+  throw new VaultKeysError("another state belongs to these keys");
 }
 
 /** Why keys were not opened or changed; each cause has its own words. */

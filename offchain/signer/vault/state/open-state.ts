@@ -6,7 +6,7 @@ import type { Secret } from "../../../wire/secret";
 import { randomName } from "../keys/vault-contents";
 import type { StateAnchor } from "../keys/vault-keys";
 import { type Change, EMPTY, type StateData, counting, creation, draftOf, succession } from "./state-data";
-import { readState, sequenceKeeper, writeState } from "./state-file";
+import { checkMayBegin, readState, sequenceKeeper, writeState } from "./state-file";
 import { type VaultState, VaultStateError } from "./vault-state";
 
 /** What a state is opened with. */
@@ -47,7 +47,8 @@ export async function openVaultState({ dir, key, anchor }: StateSettings): Promi
     const found = readState(file, key, anchor, expected);
     // a crash between the two writes left the number, or the bond, behind: the file is the newer truth
     if (found !== undefined && found.sequence > expected) await keeper.raise(found.sequence);
-    if (found !== undefined && anchor.id() === undefined) await anchor.bind(found.id);
+    if (found === undefined) checkMayBegin(file, anchor, expected);
+    else if (anchor.id() !== found.id) await anchor.bind(found.id);
     ({ data, id, sequence } = found ?? { data: EMPTY, id: randomName(), sequence: 0 });
   } catch (error) {
     lock.release();

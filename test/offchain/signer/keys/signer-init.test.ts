@@ -7,7 +7,7 @@ import { expect } from "chai";
 import { serviceLog } from "../../../../offchain/http/log";
 import { openPkcs11 } from "../../../../offchain/signer/vault/keys/pkcs11/keys";
 import { openSealedFile } from "../../../../offchain/signer/vault/keys/sealed-file";
-import type { VaultKeys } from "../../../../offchain/signer/vault/keys/vault-keys";
+import { STATE_ELSEWHERE, type VaultKeys } from "../../../../offchain/signer/vault/keys/vault-keys";
 import { openVaultFile } from "../../../../offchain/signer/vault/sealed-file";
 import type { Hex } from "../../../../offchain/wire/bytes";
 import { Secret } from "../../../../offchain/wire/secret";
@@ -110,6 +110,36 @@ describe("scripts: signer:init", function () {
     expect((await run("--dir", dir, "--frobnicate")).code).to.equal(1);
   });
 
+  /** Which state a folder's keys say that they have. */
+  async function stateOf(dir: string): Promise<string | undefined> {
+    const keys = await openSealedFile({ file: join(dir, "vault.sealed"), unlock: unlockIn(dir), now, log });
+    await keys.close();
+    return keys.stateAnchor().id();
+  }
+
+  it("one vault alone may begin with index 0: the file, or the copy that is said to be new, once", async () => {
+    const [dir, copy, vault, late] = ["dir", "copy", "vault", "late"].map((name) => join(folders.make(), name)) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    await printed("--dir", dir, "--copy", copy);
+    expect([await stateOf(dir), await stateOf(copy)]).to.deep.equal([undefined, STATE_ELSEWHERE]);
+    // too late for this one, and nothing to be said of it
+    for (const args of [["--copy", copy, "--new"], ["--new"], ["--copy", vault, "--copy", late, "--new"]]) {
+      expect((await run("--dir", dir, ...args)).code, args.join(" ")).to.equal(1);
+    }
+    expect(await stateOf(dir)).to.equal(undefined);
+    for (let n = 0; n < 2; n += 1) {
+      await printed("--dir", dir, "--copy", vault, "--new");
+      expect([await stateOf(dir), await stateOf(vault)]).to.deep.equal([STATE_ELSEWHERE, undefined]);
+    }
+    expect((await run("--dir", dir, "--copy", late, "--new")).code).to.equal(1);
+    await printed("--dir", dir, "--copy", late);
+    expect(await stateOf(late)).to.equal(STATE_ELSEWHERE);
+  });
+
   describe("with a token", () => {
     const missing = noSoftHsm();
     if (missing !== undefined) {
@@ -134,14 +164,34 @@ describe("scripts: signer:init", function () {
       const pinFile = join(folders.make(), "pin");
       writeFileSync(pinFile, `${PIN}\n`, { mode: 0o600 });
       const token = ["--pkcs11-module", SOFTHSM_MODULE, "--pkcs11-token", "vault", "--pkcs11-pin-file", pinFile];
-      await printed("--dir", dir, ...token);
+      await printed("--dir", dir, ...token, "--new");
+      expect(await stateOf(dir), "it is the backup now").to.equal(STATE_ELSEWHERE);
       const { epochs } = await printed("--dir", dir, ...token, "--next");
       expect(epochs).to.have.length(2);
       const keys = await openPkcs11({ ...hsm.token("vault"), writerDir: folders.make(), now, log });
       expect([...keys.commitments()].sort()).to.deep.equal(epochs.map((one) => [one.epoch, one.commitment]));
       const backup = await openSealedFile({ file: join(dir, "vault.sealed"), unlock: unlockIn(dir), now, log });
+      expect(keys.stateAnchor().id()).to.equal(undefined);
       expect(keys.stateKey().reveal().equals(backup.stateKey().reveal())).to.equal(true);
       await backup.close();
+      await keys.close();
+    });
+
+    it("a token that takes a lost one's place is not new, whatever is said", async () => {
+      const dir = join(folders.make(), "backup");
+      const pinFile = join(folders.make(), "pin");
+      writeFileSync(pinFile, PIN, { mode: 0o600 });
+      const by = (label: string): string[] => {
+        const args = ["--pkcs11-module", SOFTHSM_MODULE, "--pkcs11-token", label, "--pkcs11-pin-file", pinFile];
+        return ["--dir", dir, ...args];
+      };
+      for (const label of ["lost", "next"]) hsm.newToken(label);
+      await printed(...by("lost"), "--new");
+      expect((await run(...by("next"), "--new")).code).to.equal(1);
+      await printed(...by("next"));
+      expect((await run(...by("next"), "--new")).code).to.equal(1);
+      const keys = await openPkcs11({ ...hsm.token("next"), writerDir: folders.make(), now, log });
+      expect(keys.stateAnchor().id()).to.equal(STATE_ELSEWHERE);
       await keys.close();
     });
   });

@@ -7,6 +7,7 @@ import { signCredential } from "../../../../offchain/signer/vault/keys/sign-cred
 import { drawSeeds } from "../../../../offchain/signer/vault/keys/vault-contents";
 import {
   LONGEST_OVERLAP,
+  STATE_ELSEWHERE,
   type VaultKeys,
   VaultKeysError,
   type VaultSeeds,
@@ -507,6 +508,23 @@ export function behavesAsVaultKeys(newPlace: () => VaultPlace): void {
       expect(await thrownBy(() => keys.stateAnchor().bind("two"))).to.be.instanceOf(VaultKeysError);
       await reopen();
       expect(keys.stateAnchor().id()).to.equal("one");
+    });
+
+    it("made of seeds that are in use elsewhere, it says so until it is bound to a state, and never again", async () => {
+      const where = newPlace();
+      await where.create({ ...drawSeeds(), stateId: STATE_ELSEWHERE });
+      let one = await open(where);
+      expect(one.stateAnchor().id()).to.equal(STATE_ELSEWHERE);
+      await one.rotateTokenSecret(clock, true);
+      await one.close();
+      one = await open(where);
+      expect(one.stateAnchor().id()).to.equal(STATE_ELSEWHERE);
+      await one.stateAnchor().bind("one");
+      for (const id of [STATE_ELSEWHERE, "two"]) {
+        expect(await thrownBy(() => one.stateAnchor().bind(id))).to.be.instanceOf(VaultKeysError);
+      }
+      await one.close();
+      expect((await open(where)).stateAnchor().id()).to.equal("one");
     });
 
     it("keeps everything else when it is bound, and is kept when everything else changes", async () => {

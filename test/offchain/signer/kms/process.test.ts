@@ -48,7 +48,8 @@ describe("vault process: agent keys behind a front that lets everything through"
     const passphrase = new Secret(readFileSync(join(world.stack.dir, "vault", "passphrase")));
     const own = { file: join(world.stack.dir, "vault", "vault.sealed"), unlock: passphrase };
     source = { file: join(folders.make(), "vault.sealed"), unlock: passphrase };
-    await createFromSeeds(source, await readSeeds(own));
+    const { epochs, agentSeed, stateKey } = await readSeeds(own);
+    await createFromSeeds(source, { epochs, agentSeed, stateKey });
   });
 
   after(() => {

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { expect } from "chai";
@@ -68,6 +68,15 @@ describe("scripts: signer:recover-state", function () {
     expect(state.all()).to.have.length(1);
     const next = await state.create(owner, (index) => anyRecord(owner, index));
     expect(next.index).to.equal(1 + SKIPPED_INDICES);
+    await state.close();
+
+    rmSync(dir, { recursive: true });
+    const anew = await run(env);
+    expect(anew.code, anew.text).to.equal(0);
+    state = await open();
+    expect(state.all()).to.deep.equal([]);
+    const far = await state.create(owner, (index) => anyRecord(owner, index));
+    expect(far.index).to.be.at.least(SKIPPED_INDICES);
     await state.close();
     await keys.close();
   });

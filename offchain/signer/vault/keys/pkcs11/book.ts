@@ -8,7 +8,7 @@ import type { Token } from "./token";
 export interface Book {
   readonly sequence: number;
   readonly tokenSecrets: readonly TokenSecret[];
-  /** The state that belongs to these keys, once one was written. */
+  /** The state that belongs to these keys, once one was written; `STATE_ELSEWHERE` where they were made from others. */
   readonly stateId?: string;
 }
 

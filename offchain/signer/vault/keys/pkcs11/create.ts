@@ -62,5 +62,9 @@ function complete(token: Token, label: string, seeds: VaultSeeds): void {
     for (const old of token.find(LABELS.seeds)) token.destroy(old);
   }
   wrapSeeds(token, seeds);
-  writeBook(token, { sequence: 0, tokenSecrets: [] });
+  writeBook(token, {
+    sequence: 0,
+    tokenSecrets: [],
+    ...(seeds.stateId === undefined ? {} : { stateId: seeds.stateId }),
+  });
 }

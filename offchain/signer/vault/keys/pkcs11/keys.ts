@@ -12,7 +12,7 @@ import { objectInfo } from "../../k3";
 import { operatorSeed } from "../agent-seed";
 import { datesOf, isLive, laterExpiry, rotated, signing } from "../token-secrets";
 import { randomName } from "../vault-contents";
-import { type SigningUse, type TokenSecret, type VaultKeys, VaultKeysError } from "../vault-keys";
+import { type SigningUse, type TokenSecret, type VaultKeys, VaultKeysError, nextBond } from "../vault-keys";
 import { whenFree } from "../when-free";
 import { type Book, readBook, writeBook } from "./book";
 import { readNumbered, writeNumbered } from "./data-object";
@@ -189,11 +189,7 @@ export async function openPkcs11(settings: Pkcs11Settings): Promise<VaultKeys> {
     stateAnchor: () => ({
       id: () => seen.book.stateId,
       async bind(id) {
-        await change((book) => {
-          if (book.stateId === id) return book;
-          if (book.stateId === undefined) return { ...book, stateId: id };
-          throw new VaultKeysError("another state belongs to these keys");
-        });
+        await change((book) => (book.stateId === id ? book : { ...book, stateId: nextBond(book.stateId, id) }));
       },
       sequence: {
         value: () => stateSequence,
