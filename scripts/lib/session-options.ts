@@ -23,6 +23,8 @@ export const SESSION_OPTIONS = {
   calls: { type: "string" },
   "gas-per-operation": { type: "string" },
   "gas-total": { type: "string" },
+  paymaster: { type: "string" },
+  "paymaster-total": { type: "string" },
 } as const;
 
 /** Their description. */
@@ -35,7 +37,9 @@ export const SESSION_USAGE = `  --key ADDRESS       the agent's key, as the sign
   --window SECONDS    of the rate limit, 60 to 604800; by default 3600
   --calls N           in one window; by default 20
   --gas-per-operation GWEI   most that one operation's gas may cost; by default 5000000
-  --gas-total GWEI           most that all may cost; by default 50000000`;
+  --gas-total GWEI           most that all may cost; by default 50000000
+  --paymaster ADDRESS        the only one that may pay instead; by default none
+  --paymaster-total GWEI     most that it may pay in all; by default 50000000`;
 
 /** The key that an option names, lowercase. */
 export function keyOf(value: string): Hex {
@@ -65,18 +69,27 @@ export async function sessionOf(values: Values, actorOmni: Hex, now: number): Pr
     key: keyOf(required(values, "key")),
     validAfter: now - 60,
     validUntil: endOf(text(values, "until") ?? "24h", now),
-    windowSeconds: numberOf(values, "window", "3600"),
-    callsPerWindow: numberOf(values, "calls", "20"),
-    gasPerOperationGwei: numberOf(values, "gas-per-operation", "5000000"),
-    gasTotalGwei: numberOf(values, "gas-total", "50000000"),
-    paymaster: `0x${"00".repeat(20)}`,
-    paymasterTotalGwei: 0,
+    windowSeconds: numberOf(values, "window", "3600", 24),
+    callsPerWindow: numberOf(values, "calls", "20", 12),
+    gasPerOperationGwei: numberOf(values, "gas-per-operation", "5000000", 32),
+    gasTotalGwei: numberOf(values, "gas-total", "50000000", 40),
+    ...paymasterOf(values),
     rules: rules.map((one) => ruleOf(one, file)),
     tokenLimits: tokens.map((one) => {
       const { token, total } = membersOf(one, ["token", "total"], file);
-      return { token: addressOf(token, file), total: amountOf(total, file) };
+      return { token: addressOf(token, file), total: amountOf(total, file, 128) };
     }),
   };
+}
+
+function paymasterOf(values: Values): Pick<Session, "paymaster" | "paymasterTotalGwei"> {
+  const paymaster = text(values, "paymaster");
+  if (paymaster !== undefined) {
+    const paymasterTotalGwei = numberOf(values, "paymaster-total", "50000000", 40);
+    return { paymaster: addressOf(paymaster, "--paymaster"), paymasterTotalGwei };
+  }
+  if (text(values, "paymaster-total") !== undefined) throw new UsageError("--paymaster-total goes with --paymaster");
+  return { paymaster: `0x${"00".repeat(20)}`, paymasterTotalGwei: 0 };
 }
 
 function ruleOf(value: unknown, file: string): SessionRule {
@@ -86,8 +99,8 @@ function ruleOf(value: unknown, file: string): SessionRule {
   return {
     target: addressOf(target, file),
     selector: selectorOf(name, file),
-    valuePerCall: amountOf(valuePerCall, file),
-    valueTotal: amountOf(valueTotal, file),
+    valuePerCall: amountOf(valuePerCall, file, 80),
+    valueTotal: amountOf(valueTotal, file, 80),
     predicates: where.map((one) => predicateOf(one, file)),
   };
 }
@@ -127,16 +140,19 @@ function addressOf(value: unknown, where: string): Hex {
   return lower;
 }
 
-function amountOf(value: unknown, file: string): bigint {
+/** @param bits of the contract's own number */
+function amountOf(value: unknown, file: string, bits: number): bigint {
   if (typeof value !== "string" || !/^(?:0|[1-9][0-9]{0,38})$/.test(value)) {
     throw new UsageError(`${file}: an amount is a text of decimal digits`);
   }
+  if (BigInt(value) >> BigInt(bits) !== 0n) throw new UsageError(`${file}: ${value} is 2^${bits} or above`);
   return BigInt(value);
 }
 
-function numberOf(values: Values, name: string, fallback: string): number {
+function numberOf(values: Values, name: string, fallback: string, bits: number): number {
   const word = text(values, name) ?? fallback;
-  if (!/^[1-9][0-9]{0,11}$/.test(word)) throw new UsageError(`--${name} is a number above zero`);
+  const isSmall = /^[1-9][0-9]{0,12}$/.test(word) && Number(word) < 2 ** bits;
+  if (!isSmall) throw new UsageError(`--${name} is a number above zero and below ${2 ** bits}`);
   return Number(word);
 }
 

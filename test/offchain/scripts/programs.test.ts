@@ -163,6 +163,7 @@ describe("scripts", () => {
       [{ ...whole, limits: [] }, /limits is none of rules, tokens/],
       [{ rules: [{ ...rule, function: "transfer" }] }, /a function is written as/],
       [{ rules: [{ ...rule, valueTotal: 5 }] }, /a text of decimal digits/],
+      [{ rules: [{ ...rule, valueTotal: String(2n ** 80n) }] }, /is 2\^80 or above/],
       [{ rules: [{ ...rule, where: [{ word: 0, is: "less", value: `0x${"00".repeat(32)}` }] }] }, /"is" is one of/],
     ] as const) {
       await writeFile(file, typeof wrong === "string" ? wrong : JSON.stringify(wrong));
@@ -170,6 +171,9 @@ describe("scripts", () => {
     }
     await writeFile(file, JSON.stringify(whole));
     expectRefused(await runScript("grant-session", [...place(), ...grant, "--until", "169h"]), 2, /at most 7 days/);
+    expectRefused(await runScript("grant-session", [...place(), ...grant, "--calls", "4096"]), 2, /below 4096/);
+    const unnamed = await runScript("grant-session", [...place(), ...grant, "--paymaster-total", "1"]);
+    expectRefused(unnamed, 2, /goes with --paymaster/);
     const refused = await runScript("grant-session", [...place(), ...grant, "--window", "59", "--json"]);
     expect(refused.json()).to.include({ ok: false, code: "request_malformed" });
     const done = await runScript("grant-session", [...place(), ...grant]);
