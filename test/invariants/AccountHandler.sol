@@ -47,10 +47,15 @@ abstract contract AccountHandler is EntryPointHandler {
     PackedUserOperation[] private _sent;
 
     constructor() {
+        // no account here has guardians: the real contract must say so, and stay out
+        address recovery = Artifacts.deploy(
+            "recovery/AccountRecovery",
+            abi.encode(Artifacts.deploy("registry/SidecarRegistry", ""))
+        );
         _factory = IMasterAccountFactory(
             Artifacts.deploy(
                 "account/MasterAccountFactory",
-                abi.encode(entryPoint, address(0x100), _sessionValidator(), address(0))
+                abi.encode(entryPoint, address(0x100), _sessionValidator(), recovery)
             )
         );
         for (uint256 i = 0; i < ACCOUNTS; ++i) {
