@@ -42,10 +42,10 @@ export async function deploymentFromJournal(
     K3EpochCounter: address("epochCounter"),
     CredentialAudit: address("credentialAudit"),
     AccountRecovery: address("accountRecovery"),
-    SessionKeyValidator: address("sessionKeyValidator"),
     WebAuthnGuardian: address("webAuthnGuardian"),
     MasterAccountFactory: address("masterAccountFactory"),
     OperatorPaymaster: address("paymaster"),
+    SessionKeyValidator: address("sessionKeyValidator"),
   };
   if (!isWhole(contracts)) return undefined;
   const verifier = Object.entries(journal.deployed).find(([id]) => id.startsWith("P256Verifier#"))?.[1];

@@ -16,6 +16,7 @@ const OURS = [
   "MasterAccountFactory",
   "OperatorPaymaster",
   "ScopeRegistry",
+  "SessionKeyValidator",
   "SidecarRegistry",
   "WebAuthnGuardian",
 ];
