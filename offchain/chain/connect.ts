@@ -3,6 +3,8 @@ import { type ContractRunner, FetchRequest, JsonRpcProvider } from "ethers";
 import {
   type IAccountRecovery,
   IAccountRecovery__factory,
+  type ICredentialAudit,
+  ICredentialAudit__factory,
   type IK3EpochCounter,
   IK3EpochCounter__factory,
   type IMasterAccount,
@@ -30,6 +32,7 @@ export interface Contracts {
   readonly sidecarRegistry: ISidecarRegistry;
   readonly scopeRegistry: IScopeRegistry;
   readonly k3EpochCounter: IK3EpochCounter;
+  readonly credentialAudit: ICredentialAudit;
   readonly recovery: IAccountRecovery;
   readonly factory: IMasterAccountFactory;
   readonly paymaster: IOperatorPaymaster;
@@ -51,6 +54,7 @@ export function connectContracts({ contracts }: Deployment, runner: ContractRunn
     sidecarRegistry: ISidecarRegistry__factory.connect(contracts.SidecarRegistry, runner),
     scopeRegistry: IScopeRegistry__factory.connect(contracts.ScopeRegistry, runner),
     k3EpochCounter: IK3EpochCounter__factory.connect(contracts.K3EpochCounter, runner),
+    credentialAudit: ICredentialAudit__factory.connect(contracts.CredentialAudit, runner),
     recovery: IAccountRecovery__factory.connect(contracts.AccountRecovery, runner),
     factory: IMasterAccountFactory__factory.connect(contracts.MasterAccountFactory, runner),
     paymaster: IOperatorPaymaster__factory.connect(contracts.OperatorPaymaster, runner),

@@ -1,6 +1,7 @@
 import { type ErrorDescription, Interface } from "ethers";
 
 import {
+  IAccountRecovery__factory,
   IK3EpochCounter__factory,
   IOperatorPaymaster__factory,
   IScopeRegistry__factory,
@@ -43,7 +44,7 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
   },
   RecoveryIsPending: {
     code: "caller_not_allowed",
-    detail: "Guardians are recovering the account: nothing can be passed on before that is over.",
+    detail: "Guardians are recovering the account: nothing can be changed or passed on before that is over.",
   },
   InvalidDataClass: { code: "request_malformed", detail: "A class is 1 credentials, 2 memory or 3 config." },
   InvalidOps: { code: "request_malformed", detail: "A grant needs at least one operation, and only known ones." },
@@ -85,6 +86,38 @@ const CONTRACT_PROBLEMS: Readonly<Record<string, { readonly code: ProblemCode; r
   PaymasterNotAllowed: { code: "payload_invalid", detail: "The paymaster is not the session's." },
   RuleUnknown: { code: "payload_invalid", detail: "No rule of the session allows this call." },
   PredicateFailed: { code: "payload_invalid", detail: "A parameter of the call is not what the session's rule asks." },
+  RegistryInvalid: { code: "request_malformed", detail: "There is no registry at that address." },
+  RecoveryNotConfigured: { code: "caller_not_allowed", detail: "The account has no guardians." },
+  RecoveryAlreadyConfigured: {
+    code: "caller_not_allowed",
+    detail: "The account has guardians: another configuration is announced, and waits for the delay.",
+  },
+  RecoveryNotPending: { code: "caller_not_allowed", detail: "No recovery of this account is pending." },
+  GuardianInvalid: {
+    code: "request_malformed",
+    detail: "A guardian is another address than the account, or a verifier that is a contract, before a key.",
+  },
+  GuardianRepeated: { code: "request_malformed", detail: "A guardian is named twice." },
+  TooManyGuardians: { code: "request_malformed", detail: "An account has at most 16 guardians." },
+  ThresholdInvalid: { code: "request_malformed", detail: "A threshold is 1 to the number of guardians." },
+  DelayInvalid: { code: "request_malformed", detail: "A delay is 24 hours to 14 days, and 0 to switch off." },
+  ChangeAlreadyScheduled: { code: "caller_not_allowed", detail: "This change is announced already." },
+  ChangeNotScheduled: { code: "caller_not_allowed", detail: "This change is not announced, or was dropped." },
+  TooEarly: { code: "caller_not_allowed", detail: "The delay is not over." },
+  TooFewSignatures: { code: "caller_not_allowed", detail: "Too few guardians have consented." },
+  GuardianUnknown: { code: "caller_not_allowed", detail: "The account has no such guardian." },
+  GuardiansNotAscending: { code: "request_malformed", detail: "A guardian has consented twice, or out of order." },
+  GuardianSignatureInvalid: { code: "caller_not_allowed", detail: "A consent is not that guardian's, or not to this." },
+  NotBeforeInvalid: {
+    code: "request_malformed",
+    detail: "A recovery is finished after the delay from now, and at most 7 days later.",
+  },
+  NoPasskeys: { code: "request_malformed", detail: "A recovery leaves at least one passkey." },
+  NewPasskeysMismatch: { code: "request_malformed", detail: "The recovery was started with other passkeys." },
+  CancelledRecently: {
+    code: "caller_not_allowed",
+    detail: "A passkey cancels once in 30 days; guardians at any time.",
+  },
   LimitExceeded: { code: "payload_invalid", detail: "The operation wants more than the session has left." },
 };
 
@@ -95,6 +128,7 @@ const CONTRACTS: readonly Interface[] = [
   IK3EpochCounter__factory.createInterface(),
   IOperatorPaymaster__factory.createInterface(),
   ISessionKeyValidator__factory.createInterface(),
+  IAccountRecovery__factory.createInterface(),
   OWNABLE,
 ];
 

@@ -2,6 +2,7 @@ import type { Interface } from "ethers";
 
 import {
   IAccountRecovery__factory,
+  ICredentialAudit__factory,
   IK3EpochCounter__factory,
   IMasterAccount__factory,
   IScopeRegistry__factory,
@@ -25,6 +26,7 @@ export function knownContracts({ contracts }: Deployment, account: Hex): readonl
     { name: "SidecarRegistry", address: contracts.SidecarRegistry, abi: ISidecarRegistry__factory.createInterface() },
     { name: "ScopeRegistry", address: contracts.ScopeRegistry, abi: IScopeRegistry__factory.createInterface() },
     { name: "K3EpochCounter", address: contracts.K3EpochCounter, abi: IK3EpochCounter__factory.createInterface() },
+    { name: "CredentialAudit", address: contracts.CredentialAudit, abi: ICredentialAudit__factory.createInterface() },
     {
       name: "SessionKeyValidator",
       address: contracts.SessionKeyValidator,

@@ -22,6 +22,8 @@ export interface OperatorContext {
   readonly relay: Relay;
   /** Has every operation paid for by the paymaster; without one the account or the relay pays. */
   readonly sponsor?: Sponsor;
+  /** The account, lowercase, where it is not the one that the passkey made: after a recovery, or for an added passkey. */
+  readonly account?: Hex;
 }
 
 /** The master account of a passkey, deployed or not. */
@@ -36,11 +38,13 @@ export interface MasterAccount {
 /** By custom, the account with salt 0 is the passkey's own. */
 const SALT = 0n;
 
-/** Asks the factory for the passkey's account. That a lying RPC names another is found by the EntryPoint (AA14, AA24). */
+/** The account that is named, or the passkey's own, asked of the factory. That a lying RPC names another is found by the EntryPoint (AA14, AA24). */
 export async function masterAccountOf(
-  context: Pick<OperatorContext, "provider" | "deployment" | "authenticator">,
+  context: Pick<OperatorContext, "provider" | "deployment" | "authenticator" | "account">,
 ): Promise<MasterAccount> {
-  const { provider, deployment, authenticator } = context;
+  const { provider, deployment, authenticator, account } = context;
+  // nobody else could deploy it: the factory makes accounts for their first passkey
+  if (account !== undefined) return { address: account, isDeployed: true, initCode: "0x" };
   const { factory } = connectContracts(deployment, provider);
   const passkey = contractPasskey(authenticator.credential);
   // by name: the bare method is ethers' own on every contract

@@ -55,6 +55,8 @@ export interface Operator {
   revokeSession(key: Hex): Promise<Result<Act<{ readonly key: Hex }>>>;
   /** Ends every session of an agent, or of the account: with those, signed grants not yet used. */
   revokeSessions(actorOmni: Hex | "all"): Promise<Result<Act<{ readonly of: Hex | "all" }>>>;
+  /** Makes the account do these calls, in one operation. */
+  perform(calls: readonly AccountCall[]): Promise<Result<Act<{ readonly account: Hex }>>>;
   /** Lets go of the chain. */
   close(): void;
 }
@@ -86,8 +88,10 @@ export async function openOperator(options: {
   readonly relay: Relay;
   /** Has the operations paid for by the paymaster. */
   readonly sponsor?: Sponsor;
+  /** Where the passkey does not serve the account that it made. */
+  readonly account?: Hex;
 }): Promise<Result<Operator>> {
-  const { rpcUrl, deployment, authenticator, relay, sponsor } = options;
+  const { rpcUrl, deployment, authenticator, relay, sponsor, account } = options;
   await keccakReady();
   const provider = connectRpc(rpcUrl, deployment.chainId);
   const wrong = (detail: string): Result<never> => {
@@ -105,6 +109,7 @@ export async function openOperator(options: {
     authenticator,
     relay,
     ...(sponsor === undefined ? {} : { sponsor }),
+    ...(account === undefined ? {} : { account }),
   };
   return ok(operatorOver(context));
 }
@@ -294,6 +299,12 @@ function operatorOver(context: OperatorContext): Operator {
       act(async () => {
         const call = of === "all" ? sessions.revokeAll() : sessions.revokeActor(of);
         return perform(await self(), [call], { of });
+      }),
+
+    perform: (calls) =>
+      act(async () => {
+        const me = await self();
+        return perform(me, calls, { account: me.account });
       }),
 
     close() {

@@ -4,9 +4,10 @@ import { join, resolve } from "node:path";
 import { type Deployment, parseDeployment } from "../../offchain/chain/deployment";
 import { type ChainProfile, profileOfChain } from "../../offchain/chain/profiles";
 import { deviceKey } from "../../offchain/client/device-key-file";
+import { readPrivate, writePrivate } from "../../offchain/client/private-file";
 import { type Operator, openOperator } from "../../offchain/client/operator";
 import type { Relay } from "../../offchain/client/send-operation";
-import { type Hex, fromHex, isBytes32 } from "../../offchain/wire/bytes";
+import { type Hex, fromHex, isAddressHex, isBytes32 } from "../../offchain/wire/bytes";
 import { keccakReady } from "../../offchain/wire/keccak";
 import { keyFromFile } from "./keys";
 import { UsageError, findNetwork, requireConfirmation } from "./networks";
@@ -23,6 +24,7 @@ export const OPERATOR_OPTIONS = {
   "key-file": { type: "string" },
   bundler: { type: "string" },
   sponsor: { type: "string" },
+  account: { type: "string" },
   browser: { type: "boolean" },
   software: { type: "boolean" },
   port: { type: "string" },
@@ -38,6 +40,7 @@ export const OPERATOR_USAGE = `
   --key-file FILE     funded key, 0600, that sends and pays (otherwise DEPLOYER_KEY; a stack has its own)
   --bundler URL       send through an ERC-4337 bundler instead; the account itself pays
   --sponsor FILE      sponsor key, 0600: the paymaster pays, from the account's budget
+  --account ADDRESS   the master account, where it is not the one that this passkey made
   --port N            of the passkey page; any free one by default
   --json              one line of JSON instead of sentences`;
 
@@ -93,6 +96,7 @@ export async function openOperatorProgram(values: Values, voice: Voice, mayMake 
   const place = await findPlace(values);
   const relay = relayOf(values, place);
   const sponsor = await keyFromFile(text(values, "sponsor"), undefined);
+  const account = addressIn(values, "account") ?? (await rememberedAccount(place));
   await keccakReady();
   const passkey = await openPasskey({ values, voice, place, mayMake });
   const opened = await openOperator({
@@ -100,6 +104,7 @@ export async function openOperatorProgram(values: Values, voice: Voice, mayMake 
     deployment: place.deployment,
     authenticator: passkey.authenticator,
     relay,
+    ...(account === undefined ? {} : { account }),
     ...(sponsor === undefined ? {} : { sponsor: deviceKey(fromHex(sponsor)) }),
   });
   if (!opened.ok) {
@@ -132,12 +137,38 @@ export async function withOperator(
   }
 }
 
-function relayOf(values: Values, { key, profile }: Place): Relay {
+/** The funded key that sends. @throws UsageError where the chain's node has no account of its own to lend */
+export function senderKey({ key, profile }: Pick<Place, "key" | "profile">): { readonly key?: Hex } {
+  if (key !== undefined) return { key };
+  if (profile.name === "local") return {};
+  throw new UsageError("A funded key is needed to send: --key-file FILE, or --bundler URL.");
+}
+
+/** The address that an option names, lowercase; undefined where it is not given. */
+export function addressIn(values: Values, name: string): Hex | undefined {
+  const value = text(values, name)?.toLowerCase();
+  if (value === undefined || isAddressHex(value)) return value;
+  throw new UsageError(`--${name} is not an address`);
+}
+
+/** Keeps the account that the passkey of a state folder serves from now on. */
+export async function rememberAccount({ stateDir, deployment }: Place, account: Hex): Promise<void> {
+  const { chainId } = deployment;
+  await writePrivate(join(stateDir, ACCOUNT_FILE), `${JSON.stringify({ chainId, account })}\n`);
+}
+
+async function rememberedAccount({ stateDir, deployment }: Place): Promise<Hex | undefined> {
+  const content = await readPrivate(join(stateDir, ACCOUNT_FILE));
+  const { chainId, account } = JSON.parse(content ?? "{}") as { chainId?: unknown; account?: unknown };
+  return chainId === deployment.chainId && isAddressHex(account) ? account : undefined;
+}
+
+const ACCOUNT_FILE = "account.json";
+
+function relayOf(values: Values, place: Place): Relay {
   const bundler = text(values, "bundler");
   if (bundler !== undefined) return { kind: "bundler", url: bundler };
-  if (key !== undefined) return { kind: "direct", key };
-  if (profile.name === "local") return { kind: "direct" };
-  throw new UsageError("A funded key is needed to send: --key-file FILE, or --bundler URL.");
+  return { kind: "direct", ...senderKey(place) };
 }
 
 async function readStack(

@@ -25,19 +25,27 @@ interface StoredCredential {
   readonly y: Hex;
 }
 
+const SOFTWARE_FILE = "passkey.json";
+const BROWSER_FILE = "credential.json";
+
+/** Whether a state folder knows a passkey of either kind. */
+export async function hasPasskey(stateDir: string): Promise<boolean> {
+  return (await exists(join(stateDir, SOFTWARE_FILE))) || exists(join(stateDir, BROWSER_FILE));
+}
+
 /** The passkey of the state folder, or a new one where register-master may make it. */
 export async function openPasskey(options: {
   readonly values: Values;
   readonly voice: Voice;
-  readonly place: Place;
+  readonly place: Pick<Place, "stateDir" | "profile"> & { readonly deployment: Pick<Place["deployment"], "chainId"> };
   readonly mayMake: boolean;
 }): Promise<OpenPasskey> {
   const { values, voice, place, mayMake } = options;
   const wantsSoftware = values["software"] === true;
   const wantsBrowser = values["browser"] === true;
   if (wantsSoftware && wantsBrowser) throw new UsageError("--browser and --software exclude each other");
-  const softwareFile = join(place.stateDir, "passkey.json");
-  const browserFile = join(place.stateDir, "credential.json");
+  const softwareFile = join(place.stateDir, SOFTWARE_FILE);
+  const browserFile = join(place.stateDir, BROWSER_FILE);
   const hasSoftware = await exists(softwareFile);
   const hasBrowser = await exists(browserFile);
   if ((hasSoftware && wantsBrowser) || (hasBrowser && wantsSoftware)) {

@@ -96,6 +96,12 @@ export function text(values: Values, name: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
+/** The texts of an option that may be given more than once. */
+export function texts(values: Values, name: string): readonly string[] {
+  const value: unknown = values[name];
+  return Array.isArray(value) ? (value as string[]) : [];
+}
+
 /** The text of an option that must be given. */
 export function required(values: Values, name: string): string {
   const value = text(values, name);

@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { contractError, contractFailure, namesOfContractProblems } from "../../../offchain/chain/contract-errors";
 import { ZERO32 } from "../../../offchain/wire/bytes";
 import {
+  IAccountRecovery__factory,
   IK3EpochCounter__factory,
   IOperatorPaymaster__factory,
   IScopeRegistry__factory,
@@ -17,10 +18,11 @@ const CONTRACTS = [
   IK3EpochCounter__factory.createInterface(),
   IOperatorPaymaster__factory.createInterface(),
   ISessionKeyValidator__factory.createInterface(),
+  IAccountRecovery__factory.createInterface(),
 ];
 
 describe("contractFailure", () => {
-  it("knows every error of the registries and of the session validator", () => {
+  it("knows every error of the registries, of the session validator and of recovery", () => {
     const names = new Set<string>();
     for (const contract of CONTRACTS) contract.forEachError(({ name }) => names.add(name));
     expect(namesOfContractProblems()).to.include.members([...names]);
