@@ -135,7 +135,9 @@ describe("MasterAccount: assertions", function () {
         ),
       );
     }
-    expect(outcomes).to.include("VerificationOutOfGas").and.not.include("wrong");
+    expect(outcomes).to.include("valid").and.not.include("wrong");
+    // a 64th of what RIP-7212's precompile costs does not pay for the error's own words
+    if (EVM !== "prague") expect(outcomes).to.include("VerificationOutOfGas");
   });
 
   it("refuses any word replaced by a hostile one, and never reverts", async () => {
