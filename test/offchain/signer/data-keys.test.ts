@@ -340,8 +340,10 @@ describe("signer: POST /v1/data-keys through the front (protocol 3.7)", function
         writeFileSync(`${file}.new`, text);
         renameSync(`${file}.new`, file);
       };
-      const until = async (expected: string): Promise<void> => {
+      // put again each time: the broker publishes its own set every few seconds
+      const until = async (expected: string, text: string): Promise<void> => {
         for (;;) {
+          put(text);
           const got = await outcome(send(await wordsFor("fetch")));
           if (got === expected) return;
           expect(got).to.be.oneOf(["ok", "broker_sig_invalid"]);
@@ -350,12 +352,12 @@ describe("signer: POST /v1/data-keys through the front (protocol 3.7)", function
       };
       const words = await wordsFor("fetch");
       expect(await outcome(send(words)), "the cap is in the cache").to.equal("ok");
-      put(JSON.stringify({ keys: keys.filter((one) => one.kid !== kid) }));
-      await until("broker_sig_invalid");
+      const without = JSON.stringify({ keys: keys.filter((one) => one.kid !== kid) });
+      await until("broker_sig_invalid", without);
       const again = dataKeysWords(world, world.agentDevice, "fetch", String(words["cap"]));
+      put(without);
       expect(await outcome(send(again)), "from the cache").to.equal("broker_sig_invalid");
-      put(pinned);
-      await until("ok");
+      await until("ok", pinned);
     });
   });
 
