@@ -5,6 +5,7 @@ import { type Deployment, parseDeployment } from "../../offchain/chain/deploymen
 import { type ChainProfile, profileOfChain } from "../../offchain/chain/profiles";
 import { deviceKey } from "../../offchain/client/device-key-file";
 import { readPrivate, writePrivate } from "../../offchain/client/private-file";
+import type { Authenticator } from "../../offchain/client/authenticator";
 import { type Operator, openOperator } from "../../offchain/client/operator";
 import type { Relay } from "../../offchain/client/send-operation";
 import { type Hex, fromHex, isAddressHex, isBytes32 } from "../../offchain/wire/bytes";
@@ -84,6 +85,8 @@ export async function findPlace(values: Values, spends = true): Promise<Place> {
 /** The operator of a state folder, ready to act, with the passkey page open where the passkey is in a browser. */
 export interface OpenOperator {
   readonly operator: Operator;
+  /** The owner's passkey, for what is no user operation. */
+  readonly authenticator: Authenticator;
   readonly place: Place;
   close(): Promise<void>;
 }
@@ -114,6 +117,7 @@ export async function openOperatorProgram(values: Values, voice: Voice, mayMake 
   const operator = opened.value;
   return {
     operator,
+    authenticator: passkey.authenticator,
     place,
     async close() {
       operator.close();
