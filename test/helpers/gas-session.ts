@@ -1,3 +1,5 @@
+import { time } from "@nomicfoundation/hardhat-toolbox/network-helpers";
+
 import { ENTRY_POINT } from "../../offchain/chain/entry-point";
 import type { ExecutionCall } from "../../offchain/wire/execution";
 import { AccountWorld, testPasskey } from "./account";
@@ -19,6 +21,8 @@ import {
  */
 export async function sessionGasRows(): Promise<readonly GasRow[]> {
   const world = await AccountWorld.over("0.8");
+  // a time that is the same in every run, so that the windows, calldata and signatures are; its window has just begun
+  await time.increaseTo(3_600_000_060);
   const account = await world.newAccount(testPasskey("gas session"));
   const sessions = world.sessions.connect(await asAccount(account));
   const write = world.target.interface.getFunction("write").selector;
